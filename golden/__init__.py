@@ -1,0 +1,1 @@
+"""Train, prune, quantise and compile event-based recurrent networks; the integer oracle every design is checked against."""

@@ -1,0 +1,152 @@
+"""The configuration of a core: what is decided at synthesis, every width derived from it, and every check on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from golden.fanout import Capacity
+
+REVISION = 1  #: of the datapath and its memory layout; part of every configuration identity
+
+
+def _bits(count: int) -> int:
+    """Width of an index of ``count`` things, at least 1."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreConfig:
+    """Configuration of one core.
+
+    Parameters
+    ----------
+    lanes : int
+        Lanes, 1 to 64: multiply-accumulates a cycle.
+    cell_units : int
+        Cell units; each serves ``lanes / cell_units`` lanes.
+    queue_depth : int
+        Events a lane can wait with; a power of two, 8 to 64.
+    rows : int
+        Units (of all layers and the readout together) a lane can hold.
+    entries : int
+        Fan-out entries (weights) a lane can hold.
+    sources : int
+        Inputs and units together.
+    layers : int
+        Layers, the readout included.
+    weight_bits : int
+        8 or 4.
+    y_bits : int
+        Width of the value of a unit's event, 8 to 16.
+    value_bits : int
+        Signed width of any event's value, ``y_bits + 1`` to 17.
+    acc_bits : int
+        Width of a sum, 16 to 32.
+    counters : bool
+        Whether the operation counters are built.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, its value and what is allowed.
+    """
+
+    lanes: int = 8
+    cell_units: int = 2
+    queue_depth: int = 16
+    rows: int = 32
+    entries: int = 2048
+    sources: int = 256
+    layers: int = 4
+    weight_bits: int = 8
+    y_bits: int = 8
+    value_bits: int = 9
+    acc_bits: int = 24
+    counters: bool = True
+
+    def __post_init__(self):
+        for name, low, high in (
+            ("lanes", 1, 64), ("cell_units", 1, 64), ("rows", 1, 4096), ("entries", 2, 65536), ("sources", 2, 32768),
+            ("layers", 1, 15), ("y_bits", 8, 16), ("value_bits", 9, 17), ("acc_bits", 16, 32),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise ValueError(f"{name} is {value!r}; it must be an integer from {low} to {high}")
+        if self.lanes % self.cell_units:
+            raise ValueError(f"cell_units is {self.cell_units}; it must divide lanes, which is {self.lanes}")
+        if self.queue_depth not in (8, 16, 32, 64):
+            raise ValueError(f"queue_depth is {self.queue_depth}; it must be 8, 16, 32 or 64")
+        if self.weight_bits not in (4, 8):
+            raise ValueError(f"weight_bits is {self.weight_bits}; it must be 4 or 8")
+        if self.value_bits <= self.y_bits:
+            raise ValueError(
+                f"value_bits is {self.value_bits}; it must be more than y_bits, which is {self.y_bits}, "
+                "as an event's value is signed"
+            )
+
+    @property
+    def lanes_per_cell(self) -> int:
+        return self.lanes // self.cell_units
+
+    @property
+    def lane_bits(self) -> int:
+        """Width of a lane's number inside its group; 0 where a cell unit has one lane."""
+        return (self.lanes_per_cell - 1).bit_length()
+
+    @property
+    def row_bits(self) -> int:
+        return _bits(self.rows)
+
+    @property
+    def unit_bits(self) -> int:
+        """Width of an address in a cell unit's memories: row, then lane inside the group."""
+        return self.row_bits + self.lane_bits
+
+    @property
+    def entry_bits(self) -> int:
+        """Width of an address in a lane's weight memory."""
+        return _bits(self.entries)
+
+    @property
+    def count_bits(self) -> int:
+        """Width of a list's length; a list never repeats a target."""
+        return (4 * self.rows).bit_length()
+
+    @property
+    def source_bits(self) -> int:
+        return _bits(self.sources)
+
+    @property
+    def layer_bits(self) -> int:
+        return _bits(self.layers)
+
+    @property
+    def groups(self) -> int:
+        """Groups of sources that are counted apart: the inputs, then each layer."""
+        return self.layers + 1
+
+    @property
+    def group_bits(self) -> int:
+        return _bits(self.groups)
+
+    @property
+    def product_bits(self) -> int:
+        return self.weight_bits + self.value_bits
+
+    @cached_property
+    def config_id(self) -> int:
+        """32-bit identity; a memory image compiled for another one is refused."""
+        text = json.dumps({"revision": REVISION, **asdict(self)}, sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+    @property
+    def capacity(self) -> Capacity:
+        """What the compiler has to know."""
+        return Capacity(
+            lanes=self.lanes, cell_units=self.cell_units, rows=self.rows, entries=self.entries, sources=self.sources,
+            layers=self.layers, weight_bits=self.weight_bits, y_bits=self.y_bits, value_bits=self.value_bits,
+            acc_bits=self.acc_bits, config_id=self.config_id,
+        )  # fmt: skip
