@@ -69,7 +69,7 @@ class CoreConfig:
 
     def __post_init__(self):
         for name, low, high in (
-            ("lanes", 1, 64), ("cell_units", 1, 64), ("rows", 1, 4096), ("entries", 2, 65536), ("sources", 2, 32768),
+            ("lanes", 1, 64), ("cell_units", 1, 64), ("rows", 1, 4096), ("entries", 2, 1 << 18), ("sources", 2, 32768),
             ("layers", 1, 15), ("y_bits", 8, 16), ("value_bits", 9, 17), ("acc_bits", 16, 32),
         ):  # fmt: skip
             value = getattr(self, name)
