@@ -27,6 +27,11 @@ RECORD_WORDS = 65534  #: data words of a record at most; even, so that a directo
 ROW_BITS = 16  #: of a row in an entry
 
 
+#: Kinds of an image's records by when they come: lanes follow the layers, each its directory and its entries; then cell
+#: units, each its units and its biases. A state is no part of an image.
+ORDER = {1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 5, 8: 5, 9: 5, 10: 5, 11: 5, 15: 6}
+
+
 class ImageError(ValueError):
     """Words that are no memory image; the message says where and why."""
 
@@ -38,8 +43,7 @@ class Kind(IntEnum):
     DIRECTORY = 4
     ENTRY = 5
     UNIT = 6
-    BIAS = 8  #: of gx; those of z, r and gh follow
-    STATE = 12
+    BIAS = 8  #: of gx; those of z, r and gh are 9, 10 and 11
     END = 15
 
 
@@ -104,13 +108,8 @@ def encode(image: Image) -> Words:
     """Return the words of an image, uint32 (words,)."""
     last = image.layers[-2 if image.readout else -1]
     network = (
-        image.inputs,
-        len(image.layers),
-        image.readout,
-        image.row_count,
-        last.first_source,
-        image.layers[-1].units,
-    )
+        image.inputs, len(image.layers), image.readout, image.row_count, last.first_source, image.layers[-1].units,
+    )  # fmt: skip
     records = [
         *_records(Kind.BEGIN, 0, np.array([MAGIC, VERSION, image.config_id, image.acc_bits])),
         *_records(Kind.NETWORK, 0, np.array(network)),
@@ -198,20 +197,20 @@ def parse(words: Words) -> Image:
 
 
 def _gather(words: Words) -> dict[tuple[int, int], Words]:
-    """Check the frame of an image and return its data by (kind, select), END apart."""
+    """Check the frame of an image, its order and checksum; return the data of every kind and select but END."""
     runs: dict[tuple[int, int], list[Words]] = {}
-    at, stage, kind = 0, (0, 0, 0), 0
-    while kind != Kind.END:
+    at, stage = 0, (0, 0, 0)
+    while True:
         if at + 2 > len(words):
             raise ImageError(f"the image is cut short: it ends at word {len(words)} without an END record")
         head, address = int(words[at]), int(words[at + 1])
         kind, select, count = head >> 24, head >> 16 & 0xFF, head & 0xFFFF
         data = words[at + 2 : at + 2 + count]
-        if kind not in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 15) or not 0 < count <= RECORD_WORDS or len(data) < count:
+        if kind not in ORDER or not 0 < count <= RECORD_WORDS or len(data) < count:
             raise ImageError(f"word {at} is {head:#010x}, which starts no record of a memory image that ends in time")
-        # Lanes follow the layers, each its directory and entries; then cell units, each its units and biases.
-        group = Kind.UNIT if kind in range(Kind.UNIT, Kind.STATE) else min(kind, Kind.DIRECTORY) if kind < 6 else kind
-        previous, stage = stage, (int(group), select, kind)
+        if kind == Kind.END:
+            break
+        previous, stage = stage, (ORDER[kind], select, kind)
         run = runs.setdefault((kind, select), [])
         if stage < previous or address * _words_each(kind) != sum(map(len, run)):
             raise ImageError(
@@ -219,11 +218,10 @@ def _gather(words: Words) -> dict[tuple[int, int], Words]:
             )
         run.append(data)
         at += 2 + count
-    if at != len(words):
-        raise ImageError(f"{len(words) - at} words follow the END record")
-    if len(data) != 1 or int(data[0]) != _checksum(words[: at - 3]):
+    if (select, address, count) != (0, 0, 1) or at + 3 != len(words):
+        raise ImageError(f"the END record at word {at} is not the last three words, select and address 0")
+    if int(data[0]) != _checksum(words[:at]):
         raise ImageError("the checksum does not match: the image is damaged; compile it again")
-    del runs[Kind.END, 0]
     return {key: np.concatenate(run) for key, run in runs.items()}
 
 
@@ -261,11 +259,3 @@ def write(words: Words, folder: Path) -> list[Path]:
         os.chmod(file.name, 0o644)
         os.replace(file.name, folder / name)
     return [folder / name for name in contents]
-
-
-def read(path: Path) -> Image:
-    """Read ``image.bin``."""
-    content = path.read_bytes()
-    if len(content) % 4:
-        raise ImageError(f"{path} has {len(content)} bytes, which is no whole number of words: it is cut short")
-    return parse(np.frombuffer(content, "<u4").astype(np.uint32))
