@@ -130,7 +130,22 @@ class CoreConfig:
 
     @property
     def group_bits(self) -> int:
-        return _bits(self.groups)
+        return _bits(self.groups + 1)
+
+    @property
+    def restore_group(self) -> int:
+        """Group of events that restore a state; they are not counted."""
+        return self.groups
+
+    @property
+    def load_bits(self) -> int:
+        """Width of the load bus's data: a word, or a whole directory entry."""
+        return max(32, self.entry_bits + 2 * self.count_bits)
+
+    @property
+    def marker_bits(self) -> int:
+        """Width of a count of layer markers; two lanes are never further apart than the layers of one step."""
+        return (2 * (self.layers + 1)).bit_length()
 
     @property
     def product_bits(self) -> int:

@@ -1,0 +1,203 @@
+"""The broadcaster: one event a cycle to all lanes, in the order that keeps every step whole."""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import CoreConfig
+from hw.errors import Error
+from hw.event import (
+    INDEX_BITS,
+    NULL_INDEX,
+    Event,
+    EventKind,
+    InputBeat,
+    JobTag,
+    ListPart,
+    Result,
+    ResultKind,
+)
+from hw.loader import NetworkDescription
+
+
+class OutputItem(data.StructLayout):
+    """What goes towards the output: a value, or the end of a step."""
+
+    def __init__(self, config: CoreConfig):
+        super().__init__({"end": 1, "ending": 1, "index": INDEX_BITS, "value": signed(config.acc_bits)})
+
+
+class InputDecoder(wiring.Component):
+    """Turn input beats into events and ends of steps; drop what is outside the network.
+
+    One beat a cycle, or two cycles for a beat that both carries an event and ends a step. Latency one cycle.
+
+    Members
+    -------
+    i : In(stream.Signature(InputBeat))
+    o : Out(stream.Signature(Event)), ending : Out(1)
+        ``ending``: the step that ends with this INPUT_END ends a sequence.
+    network : In(NetworkDescription), loaded : In(1), bank : In(1), between_steps : In(1)
+    error : Out(Error), detail : Out(32)
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__({
+            "i": In(stream.Signature(InputBeat(config))),
+            "o": Out(stream.Signature(Event(config))), "ending": Out(1),
+            "network": In(NetworkDescription(config)), "loaded": In(1), "bank": In(1), "between_steps": In(1),
+            "error": Out(Error), "detail": Out(32),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config, network = self._config, self.network
+        beat, held = Signal(InputBeat(config), reset_less=True), Signal()
+        sent = Signal()  # the held beat's event is out; its end of step is not
+
+        # A restored source belongs to the last layer that begins at or before it.
+        source = beat.index[: INDEX_BITS - 1]
+        is_restore = beat.index[INDEX_BITS - 1]
+        layer = Signal(config.layer_bits)
+        for index in range(1, config.layers):
+            with m.If((index < network.layer_count - network.readout) & (source >= network.layers[index].source)):
+                m.d.comb += layer.eq(index)
+        last = network.layers[layer]
+        inside = Mux(
+            is_restore,
+            (source >= network.inputs) & (source < last.source + last.units),
+            source < network.inputs,
+        )
+
+        event = self.o.payload
+        has_event, ends, leaves = Signal(), Signal(), Signal()
+        with m.If(beat.index == NULL_INDEX):
+            m.d.comb += has_event.eq(0)
+        with m.Elif(~self.loaded):
+            m.d.comb += [self.error.eq(Mux(held & ~sent, Error.NOT_LOADED, Error.NONE)), self.detail.eq(beat.index)]
+        with m.Elif(~inside):
+            m.d.comb += [self.error.eq(Mux(held & ~sent, Error.INDEX, Error.NONE)), self.detail.eq(beat.index)]
+        with m.Elif(is_restore & ~self.between_steps):
+            m.d.comb += [self.error.eq(Mux(held & ~sent, Error.BUSY, Error.NONE)), self.detail.eq(beat.index)]
+        with m.Else():
+            # A value of 0 adds nothing: no event.
+            m.d.comb += has_event.eq((beat.value != 0) & ~sent)
+
+        m.d.comb += [
+            ends.eq(beat.last & self.loaded & ~has_event),
+            self.o.valid.eq(held & (has_event | ends)),
+            event.kind.eq(Mux(has_event, EventKind.EVENT, EventKind.INPUT_END)),
+            event.part.eq(Mux(is_restore, ListPart.RECURRENT, ListPart.WHOLE)),
+            event.source.eq(source),
+            event.value.eq(beat.value),
+            event.bank.eq(Mux(is_restore, self.bank ^ layer[0], self.bank)),
+            event.group.eq(Mux(is_restore, config.restore_group, 0)),
+            self.ending.eq(beat.user),
+            # The beat leaves with its last part, or at once if it has none.
+            leaves.eq(~self.o.valid | (self.o.ready & ~(has_event & beat.last))),
+            self.i.ready.eq(~held | leaves),
+        ]
+        with m.If(held):
+            m.d.sync += sent.eq(~leaves & (sent | (has_event & self.o.ready) | (self.error != Error.NONE)))
+        with m.If(self.i.ready):
+            m.d.sync += [held.eq(self.i.valid), beat.eq(self.i.payload)]
+        return m
+
+
+class Broadcaster(wiring.Component):
+    """Merge results of the cell units, ends of layers and input into one stream of events for all lanes.
+
+    One item a cycle; results first, then the end of their layer, then input. An event is sent only when every lane has room.
+    The end of a layer follows the ``final`` result of every cell unit; until then no result of a later job is taken.
+
+    Members
+    -------
+    results : In(stream.Signature(Result)).array(cell_units)
+    input : In(stream.Signature(Event)), input_allowed : In(1)
+    lanes_ready : In(1)
+    event : Out(Event), valid : Out(1)
+    output : Out(stream.Signature(OutputItem))
+        Logits, events of the output layer (index as source number), and ends of steps.
+    input_end : Out(1)
+        An end of input was sent.
+    layer_end : Out(1)
+        An end of a layer was sent.
+    stalled : Out(1)
+        Something could be sent, but a lane has no room.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__({
+            "results": In(stream.Signature(Result(config))).array(config.cell_units),
+            "input": In(stream.Signature(Event(config))), "input_allowed": In(1),
+            "lanes_ready": In(1),
+            "event": Out(Event(config)), "valid": Out(1),
+            "output": Out(stream.Signature(OutputItem(config))),
+            "input_end": Out(1), "layer_end": Out(1), "stalled": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        delivered = Signal(config.cell_units)  # cell units whose final result of the job was taken
+        waiting = Cat(result.valid for result in self.results) & ~delivered
+        chosen = Signal(config.cell_units)
+        result = Signal(Result(config))
+        m.d.comb += chosen.eq(waiting & -waiting)
+        for index, candidate in enumerate(self.results):
+            with m.If(chosen[index]):
+                m.d.comb += result.eq(candidate.payload)
+
+        event, valid = Signal(Event(config)), Signal()
+        item = self.output.payload
+        tag = Signal(JobTag(config))  # of the job that was delivered
+        is_event = result.kind == ResultKind.EVENT
+        to_output = (result.kind == ResultKind.LOGIT) | (is_event & result.tag.output)
+
+        with m.If(waiting.any()):
+            go = (~is_event | self.lanes_ready) & (~to_output | self.output.ready)
+            m.d.comb += [
+                event.kind.eq(EventKind.EVENT),
+                event.part.eq(Mux(result.tag.ending, ListPart.FORWARD, ListPart.WHOLE)),
+                event.source.eq(result.id),
+                event.value.eq(result.value),
+                event.bank.eq(result.tag.bank),
+                event.group.eq(result.tag.layer + 1),
+                valid.eq(is_event & go),
+                item.index.eq(result.id),
+                item.value.eq(result.value),
+                self.output.valid.eq(to_output & (~is_event | self.lanes_ready)),
+                self.stalled.eq(is_event & ~self.lanes_ready),
+            ]
+            for index, candidate in enumerate(self.results):
+                m.d.comb += candidate.ready.eq(chosen[index] & go)
+                with m.If(chosen[index] & go & result.tag.final):
+                    m.d.sync += [delivered[index].eq(1), tag.eq(result.tag)]
+
+        with m.Elif(delivered.all()):
+            ends_step = tag.readout | tag.output
+            go = (tag.readout | self.lanes_ready) & (~ends_step | self.output.ready)
+            m.d.comb += [
+                event.kind.eq(EventKind.LAYER_END),
+                valid.eq(~tag.readout & go),
+                item.end.eq(1),
+                item.ending.eq(tag.ending),
+                self.output.valid.eq(ends_step & (tag.readout | self.lanes_ready)),
+                self.layer_end.eq(valid),
+                self.stalled.eq(~tag.readout & ~self.lanes_ready),
+            ]
+            with m.If(go):
+                m.d.sync += delivered.eq(0)
+
+        with m.Else():
+            m.d.comb += [
+                event.eq(self.input.payload),
+                valid.eq(self.input.valid & self.input_allowed & self.lanes_ready),
+                self.input.ready.eq(self.input_allowed & self.lanes_ready),
+                self.input_end.eq(valid & (event.kind == EventKind.INPUT_END)),
+                self.stalled.eq(self.input.valid & self.input_allowed & ~self.lanes_ready),
+            ]
+        m.d.sync += [self.event.eq(event), self.valid.eq(valid)]
+        return m

@@ -1,0 +1,159 @@
+"""The cell unit of the event-based GRU: from four sums and the old state to the new state and, perhaps, an event."""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden import fixed
+from golden.fixed import GATES
+from hw.config import CoreConfig
+from hw.delay import delay
+from hw.nonlinearity import Nonlinearity
+from hw.vendor.generic import MULTIPLIER_LATENCY, Multiplier
+
+
+def saturate(value, bits):
+    """Clamp a signed value to ``bits`` bits."""
+    top = value[bits - 1 :]
+    fits = (top == 0) | top.all()
+    limit = Cat((~value[-1]).replicate(bits - 1), value[-1])
+    return Mux(fits, value[:bits], limit).as_signed()
+
+
+class Rescale(wiring.Component):
+    """Bring a sum to 12 fraction bits: shift right, round half up, saturate (:func:`golden.fixed.rescale`).
+
+    One sum a cycle, latency 3, no stalls.
+
+    Members
+    -------
+    total : In(signed(acc_bits))
+    shift : In(5)
+        Right shift plus 4; must hold for the 2 cycles that a sum takes to pass the shifter.
+    scaled : Out(signed(bits)), Q3.12 or Q5.12
+    """
+
+    LATENCY = 3
+
+    def __init__(self, *, acc_bits: int, bits: int):
+        self._bits = bits
+        super().__init__({"total": In(signed(acc_bits)), "shift": In(5), "scaled": Out(signed(bits))})
+
+    def elaborate(self, platform):
+        m = Module()
+        # One bit below the result is kept for rounding.
+        wide = signed(len(self.total) + fixed.SHIFT_GUARD + 1)
+        coarse, fine = Signal(wide, reset_less=True), Signal(wide, reset_less=True)
+        fine_shift = Signal(3, reset_less=True)
+        m.d.sync += [
+            coarse.eq((self.total << (fixed.SHIFT_GUARD + 1)) >> (self.shift[3:] << 3)),
+            fine_shift.eq(self.shift[:3]),
+            fine.eq(coarse >> fine_shift),
+            self.scaled.eq(saturate((fine + 1) >> 1, self._bits)),
+        ]
+        return m
+
+
+class CellEgru(wiring.Component):
+    """Update one unit a cycle (:func:`golden.fixed.cell`); no stalls.
+
+    Sums and biases go in at cycle 0, the old state at cycle :data:`STATE_AT`, the threshold at :data:`THRESHOLD_AT`; the
+    result is there at cycle :data:`LATENCY`.
+
+    Members
+    -------
+    sums, bias : In(ArrayLayout(signed(acc_bits), 4))
+        gx, z, r, gh.
+    shifts : In(ArrayLayout(5, 4))
+        Of the unit that went in one cycle ago, and the one before.
+    h : In(signed(16)), Q0.15
+    threshold : In(15), Q0.15
+    h_next : Out(signed(16)), fires : Out(1), y : Out(y_bits)
+
+    Source: Subramoney et al., arXiv 2206.06178, with the reset gate after the recurrent product as in EvNN.
+    """
+
+    PRE_AT = 1 + Rescale.LATENCY
+    GATE_AT = PRE_AT + Nonlinearity.LATENCY
+    RESET_AT = GATE_AT + MULTIPLIER_LATENCY
+    CANDIDATE_AT = RESET_AT + 1 + Nonlinearity.LATENCY
+    STATE_AT = CANDIDATE_AT
+    BLEND_AT = CANDIDATE_AT + 1 + MULTIPLIER_LATENCY
+    THRESHOLD_AT = BLEND_AT + 1
+    LATENCY = THRESHOLD_AT + 2
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        sums = data.ArrayLayout(signed(config.acc_bits), len(GATES))
+        super().__init__({
+            "sums": In(sums), "bias": In(sums), "shifts": In(data.ArrayLayout(5, len(GATES))),
+            "h": In(signed(16)), "threshold": In(fixed.STATE_FRACTION),
+            "h_next": Out(signed(16)), "fires": Out(1), "y": Out(config.y_bits),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        one = fixed.STATE_FRACTION
+        half = 1 << (one - 1)
+
+        # Sums with biases, at 12 fraction bits.
+        scaled = {}
+        for index, gate in enumerate(GATES):
+            bits = fixed.PRE_BITS if gate in ("z", "r") else fixed.ADDEND_BITS
+            m.submodules[f"rescale_{gate}"] = rescale = Rescale(acc_bits=self._config.acc_bits, bits=bits)
+            total = Signal(signed(self._config.acc_bits), name=f"total_{gate}", reset_less=True)
+            m.d.sync += total.eq(self.sums[index] + self.bias[index])
+            m.d.comb += [rescale.total.eq(total), rescale.shift.eq(self.shifts[index])]
+            scaled[gate] = rescale.scaled
+
+        # z = sigmoid(...), r = sigmoid(...)
+        m.submodules.sigmoid_z = sigmoid_z = Nonlinearity(fixed.SIGMOID)
+        m.submodules.sigmoid_r = sigmoid_r = Nonlinearity(fixed.SIGMOID)
+        m.d.comb += [sigmoid_z.pre.eq(scaled["z"]), sigmoid_r.pre.eq(scaled["r"])]
+
+        # g = tanh(gx + r * gh)
+        m.submodules.reset_product = reset_product = Multiplier(unsigned(one), signed(fixed.ADDEND_BITS))
+        m.submodules.tanh = tanh = Nonlinearity(fixed.TANH)
+        gx = delay(m, scaled["gx"], self.RESET_AT - self.PRE_AT, "gx")
+        candidate_pre = Signal(signed(fixed.PRE_BITS), reset_less=True)
+        m.d.comb += [
+            reset_product.a.eq(sigmoid_r.value),
+            reset_product.b.eq(delay(m, scaled["gh"], self.GATE_AT - self.PRE_AT, "gh")),
+            tanh.pre.eq(candidate_pre),
+        ]
+        m.d.sync += candidate_pre.eq(saturate(gx + ((reset_product.product + half) >> one), fixed.PRE_BITS))
+
+        # c = g + z * (h - g)
+        m.submodules.blend_product = blend_product = Multiplier(unsigned(one), signed(17))
+        change = Signal(signed(17), reset_less=True)
+        c = Signal(signed(16), reset_less=True)
+        m.d.sync += [
+            change.eq(self.h - tanh.value),
+            c.eq(delay(m, tanh.value, self.BLEND_AT - self.CANDIDATE_AT, "g") + ((blend_product.product + half) >> one)),
+        ]
+        m.d.comb += [
+            blend_product.a.eq(delay(m, sigmoid_z.value, self.CANDIDATE_AT + 1 - self.GATE_AT, "z")),
+            blend_product.b.eq(change),
+        ]
+
+        # o = c > thr, h = c - o * thr, y = o * c
+        above = Signal(signed(17), reset_less=True)
+        c_delayed = delay(m, c, 1, "c")
+        fires = Signal()
+        m.d.sync += above.eq(c - self.threshold)
+        m.d.comb += fires.eq(above > 0)
+        m.d.sync += [
+            self.fires.eq(fires),
+            self.h_next.eq(Mux(fires, above, c_delayed)),
+            self.y.eq(Mux(fires, self._event_value(c_delayed), 0)),
+        ]
+        return m
+
+    def _event_value(self, c):
+        """:func:`golden.fixed.event_value` of a positive c."""
+        y_bits = self._config.y_bits
+        down = fixed.STATE_FRACTION - y_bits
+        if down <= 0:
+            return c[: fixed.STATE_FRACTION] << -down
+        rounded = (c[: fixed.STATE_FRACTION] + (1 << (down - 1))) >> down
+        return Mux(rounded[y_bits], (1 << y_bits) - 1, rounded[:y_bits])

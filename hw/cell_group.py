@@ -1,0 +1,298 @@
+"""A cell unit with its memories and the scheduler that feeds it from its lanes."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.fixed import GATES, STATE_FRACTION
+from hw.cell_egru import CellEgru
+from hw.config import CoreConfig
+from hw.delay import delay
+from hw.event import INDEX_BITS, Drain, Job, JobTag, Result, ResultKind, UnitUpdate
+from hw.loader import LayerDescription, LoadKind, LoadWrite
+from hw.queue import Queue
+from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
+
+
+class Scheduler(wiring.Component):
+    """Choose, each cycle, the lane of this group whose next unit is updated.
+
+    A lane's units are updated once it has passed the markers that the job names; lanes do not wait for each other. One unit
+    a cycle, latency one cycle, while ``room`` is high.
+
+    Members
+    -------
+    start : In(1), job : In(Job)
+        A new job; ``job`` stays until ``idle``.
+    passed : In, one a lane: ``inputs`` and ``layers`` markers passed.
+    room : In(1)
+    idle : Out(1)
+        Every unit of the job has been granted.
+    grant : Out(1), drain : Out(lanes of Drain), lane, row : Out, tag : Out(JobTag)
+        The unit granted, and the command to its lane.
+    blocked : Out(1)
+        A unit is ready and there is no room.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        lanes = config.lanes_per_cell
+        super().__init__({
+            "start": In(1), "job": In(Job(config)), "room": In(1), "idle": Out(1), "blocked": Out(1),
+            "inputs_passed": In(2).array(lanes), "layers_passed": In(config.marker_bits).array(lanes),
+            "drain": Out(Drain(config)).array(lanes),
+            "grant": Out(1), "lane": Out(range(lanes)), "row": Out(config.row_bits), "tag": Out(JobTag(config)),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        job, lanes = self.job, self._config.lanes_per_cell
+        pending, ready = Signal(lanes), Signal(lanes)
+        done = [Signal(self._config.row_bits + 1, name=f"done_{lane}") for lane in range(lanes)]
+
+        # A count of markers is ahead of the need if their difference, modulo the width, is not negative.
+        for lane in range(lanes):
+            layers_ahead = self.layers_passed[lane] - job.need_layers
+            inputs_ahead = self.inputs_passed[lane] - job.need_inputs
+            m.d.sync += ready[lane].eq(
+                ~layers_ahead[self._config.marker_bits - 1] & (~job.first_layer | ~inputs_ahead[1])
+            )
+
+        eligible, grants = Signal(lanes), Signal(lanes)
+        m.d.comb += [
+            eligible.eq(pending & ready),
+            self.blocked.eq(eligible.any() & ~self.room),
+            self.idle.eq(~pending.any()),
+        ]
+        with m.If(self.room):
+            m.d.comb += grants.eq(eligible & -eligible)
+
+        rows_left_one, granted_done = Signal(), Signal(self._config.row_bits + 1)
+        granted_lane = Signal(range(lanes))
+        for lane in range(lanes):
+            with m.If(grants[lane]):
+                m.d.comb += [granted_done.eq(done[lane]), granted_lane.eq(lane)]
+                m.d.sync += done[lane].eq(done[lane] + 1)
+                with m.If(rows_left_one):
+                    m.d.sync += pending[lane].eq(0)
+        m.d.comb += rows_left_one.eq(granted_done + 1 == job.rows)
+
+        m.d.sync += [
+            self.grant.eq(grants.any()),
+            self.lane.eq(granted_lane),
+            self.row.eq(job.base + granted_done),
+            self.tag.eq(job.tag),
+            self.tag.final.eq(rows_left_one & (pending == grants)),
+        ]
+        m.d.comb += [drain.row.eq(self.row) for drain in self.drain]
+        for lane, drain in enumerate(self.drain):
+            m.d.sync += [drain.valid.eq(grants[lane]), drain.bank.eq(job.bank)]
+
+        with m.If(self.start):
+            m.d.sync += pending.eq((1 << lanes) - 1)
+            m.d.sync += [count.eq(0) for count in done]
+        return m
+
+
+class UnitWord(data.StructLayout):
+    """What a unit is: threshold (Q0.15), whether there is a unit at all in this row, its number outside."""
+
+    def __init__(self):
+        super().__init__({"threshold": STATE_FRACTION, "present": 1, "id": INDEX_BITS})
+
+
+class StateWord(data.StructLayout):
+    """What a unit carries on: h (Q0.15) and whether it fired; its last y follows from both and the threshold."""
+
+    def __init__(self):
+        super().__init__({"h": signed(16), "fires": 1})
+
+
+class CellGroup(wiring.Component):
+    """Update the units of a group of lanes, one a cycle, and hand on what they send.
+
+    Results leave in the order in which units were granted; a job's last unit always leaves a result, marked ``final``. A unit
+    is granted only while the results queue has room for it, so nothing inside ever stalls.
+
+    Members
+    -------
+    start : In(1), job : In(Job), idle : Out(1)
+        See :class:`Scheduler`.
+    layers : In(ArrayLayout(LayerDescription))
+    sweep : In(Drain)
+        Clear one row of every lane; its sums are ignored. Only while no job is under way.
+    inputs_passed, layers_passed, sums : In, drain : Out
+        To each lane of the group.
+    results : Out(stream.Signature(Result))
+    load : In(LoadWrite)
+    state_addr : In(unit_bits), state : Out(StateWord)
+        Read of a unit's state, latency 3, while no job is under way.
+    update : Out(UnitUpdate)
+    silent_fire, blocked : Out(1)
+        Events to count: a unit fired with a y that rounds to 0; a unit was ready and the results queue full.
+    """
+
+    RESULTS_DEPTH = 64
+    #: From a grant to the sums at the cell: drain command 0, lane 3, group's multiplexer 1.
+    SUMS_AFTER = 4
+
+    def __init__(self, config: CoreConfig, number: int):
+        self._config, self._number = config, number
+        lanes = config.lanes_per_cell
+        sums = data.ArrayLayout(signed(config.acc_bits), len(GATES))
+        super().__init__({
+            "start": In(1), "job": In(Job(config)), "idle": Out(1),
+            "layers": In(data.ArrayLayout(LayerDescription(config), config.layers)),
+            "sweep": In(Drain(config)),
+            "inputs_passed": In(2).array(lanes), "layers_passed": In(config.marker_bits).array(lanes),
+            "drain": Out(Drain(config)).array(lanes), "sums": In(sums).array(lanes),
+            "results": Out(stream.Signature(Result(config))),
+            "load": In(LoadWrite(config)),
+            "state_addr": In(config.unit_bits), "state": Out(StateWord()),
+            "update": Out(UnitUpdate(config)), "silent_fire": Out(1), "blocked": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.scheduler = scheduler = Scheduler(config)
+        m.submodules.cell = cell = CellEgru(config)
+        m.submodules.queue = queue = Queue(shape=Result(config), depth=self.RESULTS_DEPTH)
+        depth = config.rows << config.lane_bits
+        m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth)
+        m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth)
+
+        m.d.comb += [
+            scheduler.start.eq(self.start),
+            scheduler.job.eq(self.job),
+            self.idle.eq(scheduler.idle),
+            self.blocked.eq(scheduler.blocked),
+        ]
+        for lane in range(config.lanes_per_cell):
+            m.d.comb += [
+                scheduler.inputs_passed[lane].eq(self.inputs_passed[lane]),
+                scheduler.layers_passed[lane].eq(self.layers_passed[lane]),
+                self.drain[lane].eq(Mux(self.sweep.valid, self.sweep, scheduler.drain[lane])),
+            ]
+
+        # The unit under way, from its grant on: at[k] is the unit granted k cycles ago.
+        address = Cat(scheduler.lane, scheduler.row) if config.lane_bits else scheduler.row
+        stages = self.SUMS_AFTER + CellEgru.LATENCY
+        valid, addresses, tags = [scheduler.grant], [address], [scheduler.tag]
+        for k in range(stages):
+            valid.append(delay(m, valid[-1], 1, f"valid_after_{k}", init=0))
+            addresses.append(delay(m, addresses[-1], 1, f"unit_after_{k}"))
+            tags.append(delay(m, tags[-1], 1, f"tag_after_{k}"))
+
+        def after_sums(cycle):
+            return self.SUMS_AFTER + cycle
+
+        # Its sums, from its lane, and the biases.
+        sums = Signal(data.ArrayLayout(signed(config.acc_bits), len(GATES)), reset_less=True)
+        lane_then = delay(m, scheduler.lane, self.SUMS_AFTER - 1, "lane")
+        with m.Switch(lane_then):
+            for lane in range(config.lanes_per_cell):
+                with m.Case(lane):
+                    m.d.sync += sums.eq(self.sums[lane])
+        m.d.comb += cell.sums.eq(sums)
+
+        load = Signal(LoadWrite(config), reset_less=True)
+        selected = Signal()
+        m.d.sync += load.eq(self.load)
+        m.d.comb += selected.eq(load.valid & (load.select == self._number))
+        for gate, name in enumerate(GATES):
+            m.submodules[f"bias_{name}"] = bias = PipelinedMemory(shape=signed(config.acc_bits), depth=depth)
+            m.d.comb += [
+                bias.read_addr.eq(addresses[after_sums(-MEMORY_LATENCY)]),
+                cell.bias[gate].eq(bias.read_data),
+                bias.write_en.eq(selected & (load.kind.as_value() == LoadKind.BIAS.value + gate)),
+                bias.write_addr.eq(load.address),
+                bias.write_data.eq(load.data),
+            ]
+
+        # The readout needs the sum of gx and nothing else.
+        logit = Signal(signed(config.acc_bits), reset_less=True)
+        m.d.sync += [
+            logit.eq(cell.sums[0] + cell.bias[0]),
+            cell.shifts.eq(self.layers[tags[after_sums(0)].layer].shifts),
+        ]
+        logit_at, event_at = after_sums(1), after_sums(CellEgru.LATENCY)
+        is_logit, is_update = Signal(), Signal()
+        m.d.comb += [
+            is_logit.eq(valid[logit_at] & tags[logit_at].readout),
+            is_update.eq(valid[event_at] & ~tags[event_at].readout),
+        ]
+
+        # Its threshold and number: read early for a logit, late for an update; the two never come in one cycle, because a
+        # readout is granted only after the updates it depends on have left.
+        threshold_addr_at = after_sums(CellEgru.THRESHOLD_AT - MEMORY_LATENCY)
+        unit = units.read_data
+        unit_then = delay(m, unit, CellEgru.LATENCY - CellEgru.THRESHOLD_AT, "unit")
+        m.d.comb += [
+            units.read_addr.eq(
+                Mux(
+                    valid[logit_at - MEMORY_LATENCY] & tags[logit_at - MEMORY_LATENCY].readout,
+                    addresses[logit_at - MEMORY_LATENCY],
+                    addresses[threshold_addr_at],
+                )
+            ),
+            cell.threshold.eq(unit.threshold),
+            units.write_en.eq(selected & (load.kind == LoadKind.UNIT)),
+            units.write_addr.eq(load.address),
+            units.write_data.eq(load.data),
+        ]
+
+        # Its old state; a host reads states between steps.
+        state_addr_at = after_sums(CellEgru.STATE_AT - MEMORY_LATENCY)
+        m.d.comb += [
+            states.read_addr.eq(Mux(valid[state_addr_at], addresses[state_addr_at], self.state_addr)),
+            cell.h.eq(Mux(tags[after_sums(CellEgru.STATE_AT)].fresh, 0, states.read_data.h)),
+            states.write_en.eq(is_update | (selected & (load.kind == LoadKind.STATE))),
+        ]
+        m.d.sync += self.state.eq(states.read_data)
+        with m.If(is_update):
+            m.d.comb += [
+                states.write_addr.eq(addresses[event_at]),
+                states.write_data.h.eq(cell.h_next),
+                states.write_data.fires.eq(cell.fires),
+            ]
+        with m.Else():
+            m.d.comb += [states.write_addr.eq(load.address), states.write_data.eq(load.data)]
+
+        # What it sends.
+        result = queue.i.payload
+        with m.If(is_logit):
+            m.d.comb += [
+                result.kind.eq(Mux(unit.present, ResultKind.LOGIT, ResultKind.NONE)),
+                result.tag.eq(tags[logit_at]),
+                result.id.eq(unit.id),
+                result.value.eq(logit),
+            ]
+        with m.Else():
+            m.d.comb += [
+                result.kind.eq(Mux(is_update & (cell.y != 0), ResultKind.EVENT, ResultKind.NONE)),
+                result.tag.eq(tags[event_at]),
+                result.id.eq(unit_then.id),
+                result.value.eq(cell.y),
+            ]
+        m.d.comb += [
+            queue.i.valid.eq((is_logit | is_update) & ((result.kind != ResultKind.NONE) | result.tag.final)),
+            self.silent_fire.eq(is_update & cell.fires & (cell.y == 0)),
+            self.update.valid.eq(is_update & unit_then.present),
+            self.update.source.eq(unit_then.id),
+            self.update.h.eq(cell.h_next),
+            self.update.fires.eq(cell.fires),
+            self.update.y.eq(cell.y),
+        ]
+        wiring.connect(m, queue.o, wiring.flipped(self.results))
+
+        # Room: a place in the queue is kept for each unit from its grant until it leaves without a result or its result is
+        # taken. A grant shows one cycle late, hence one place less.
+        kept = Signal(range(self.RESULTS_DEPTH + 2))
+        released = Signal(2)
+        m.d.comb += released.eq(
+            (self.results.valid & self.results.ready) + ((is_logit | is_update) & ~queue.i.valid)
+        )
+        m.d.sync += kept.eq(kept + scheduler.grant - released)
+        m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2)
+        return m

@@ -1,0 +1,192 @@
+"""The core: lanes, cell units, broadcaster, sequencer, loader, counters, connected in the order in which data flows."""
+
+from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.broadcast import Broadcaster, InputDecoder
+from hw.cell_group import CellGroup, StateWord
+from hw.config import CoreConfig
+from hw.counters import COUNTER_BITS, Counters, StepRecord, counter_map
+from hw.errors import Error
+from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
+from hw.lane import Lane
+from hw.loader import Loader
+from hw.output import Output
+from hw.progress import Progress
+from hw.sequencer import Sequencer
+
+
+class Core(wiring.Component):
+    """Run a recurrent network on streams of events.
+
+    Load a memory image (docs/memory-image.md) through ``load``, then send steps to ``i``: one beat an event, ``last`` on the
+    last beat of a step, ``user`` with it on the last step of a sequence, after which the state is 0 again. A silent step is
+    one null beat (index all ones) with ``last``. The output has the same form.
+
+    Members
+    -------
+    load : In(stream.Signature(32))
+        Words of a memory image; one a cycle, never stalls. While an image is being loaded the rest of the core is reset.
+    i : In(stream.Signature(InputBeat))
+        An index with its top bit set restores the y of that source (see ``RESTORE_FLAG``), between steps only.
+    o : Out(stream.Signature(OutputBeat))
+        Logits of the readout, or events of the last layer.
+    reset : In(1)
+        Forget the step under way and all state and errors; keep the network.
+    argmax_only : In(1)
+        Send only the largest value of a step.
+    loaded, idle : Out(1)
+        A network is there; nothing is under way.
+    best_index, best_value, best_valid : Out
+        The largest output of the last complete step.
+    error : Out(Error), detail : Out(32), clear_error : In(1), extra_error : In(Error), extra_detail : In(32)
+        The first error since it was cleared; ``extra_error`` takes those that the bus finds.
+    cell_select, unit_select : In, state : Out(StateWord)
+        Read of a unit's state while the core is idle, latency 4.
+    counter_select : In, counter : Out(48), clear_counters : In(1)
+        See :func:`hw.counters.counter_map`; latency 1. All 0 without ``config.counters``.
+    step : Out(StepRecord)
+        Counts of each step as it completes, for a simulation.
+    updates : Out(UnitUpdate).array(cell_units)
+        Every unit's update, for a simulation.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self.config = config
+        super().__init__({
+            "load": In(stream.Signature(32)),
+            "i": In(stream.Signature(InputBeat(config))),
+            "o": Out(stream.Signature(OutputBeat())),
+            "reset": In(1), "argmax_only": In(1), "loaded": Out(1), "idle": Out(1),
+            "best_index": Out(INDEX_BITS), "best_value": Out(signed(32)), "best_valid": Out(1),
+            "error": Out(Error), "detail": Out(32), "clear_error": In(1), "extra_error": In(Error),
+            "extra_detail": In(32),
+            "cell_select": In(range(max(2, config.cell_units))), "unit_select": In(config.unit_bits),
+            "state": Out(StateWord()),
+            "counter_select": In(range(len(counter_map(config)))), "counter": Out(COUNTER_BITS),
+            "clear_counters": In(1),
+            "step": Out(StepRecord(config)), "updates": Out(UnitUpdate(config)).array(config.cell_units),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        stopped = Signal(init=1)  # what follows is reset without a network, too
+        m.submodules.loader = loader = Loader(config)
+        resets = ResetInserter(stopped)
+        m.submodules.decoder = decoder = ResetInserter(self.reset)(InputDecoder(config))
+        m.submodules.broadcaster = broadcaster = resets(Broadcaster(config))
+        m.submodules.sequencer = sequencer = resets(Sequencer(config))
+        m.submodules.output = output = resets(Output(config))
+        lanes, groups = [], []
+        for number in range(config.lanes):
+            m.submodules[f"lane_{number}"] = lane = resets(Lane(config, number))
+            lanes.append(lane)
+        for number in range(config.cell_units):
+            m.submodules[f"cell_{number}"] = group = resets(CellGroup(config, number))
+            groups.append(group)
+        m.d.sync += stopped.eq(self.reset | ~loader.loaded)
+
+        # Loading.
+        wiring.connect(m, wiring.flipped(self.load), loader.i)
+        m.d.comb += [loader.restart.eq(self.reset), loader.idle.eq(self.idle), self.loaded.eq(loader.loaded)]
+        m.d.comb += [part.load.eq(loader.write) for part in (*lanes, *groups)]
+        m.d.comb += [part.network.eq(loader.network) for part in (decoder, sequencer)]
+        m.d.comb += [group.layers.eq(loader.network.layers) for group in groups]
+
+        # Input and results to the lanes.
+        wiring.connect(m, wiring.flipped(self.i), decoder.i)
+        wiring.connect(m, decoder.o, broadcaster.input)
+        for index, group in enumerate(groups):
+            wiring.connect(m, group.results, broadcaster.results[index])
+        lanes_ready = Signal()
+        m.d.sync += lanes_ready.eq(Cat(lane.ready for lane in lanes).all())
+        m.d.comb += [
+            decoder.loaded.eq(loader.loaded & ~stopped),
+            decoder.bank.eq(sequencer.input_bank),
+            decoder.between_steps.eq(sequencer.between_steps),
+            broadcaster.input_allowed.eq(sequencer.input_ready),
+            broadcaster.lanes_ready.eq(lanes_ready),
+            sequencer.input_end.eq(broadcaster.input_end),
+            sequencer.input_ending.eq(decoder.ending),
+            sequencer.layer_end.eq(broadcaster.layer_end),
+            sequencer.state_written.eq(loader.state_written),
+        ]
+        m.d.comb += [lane.event.eq(broadcaster.event) for lane in lanes]
+        m.d.comb += [lane.valid.eq(broadcaster.valid) for lane in lanes]
+
+        # Lanes and cell units.
+        m.d.comb += sequencer.cells_idle.eq(Cat(group.idle for group in groups).all())
+        for index, group in enumerate(groups):
+            m.d.comb += [
+                group.start.eq(sequencer.start),
+                group.job.eq(sequencer.job),
+                group.sweep.eq(sequencer.sweep),
+                group.state_addr.eq(self.unit_select),
+                self.updates[index].eq(group.update),
+            ]
+            for place in range(config.lanes_per_cell):
+                lane = lanes[index * config.lanes_per_cell + place]
+                m.d.comb += [
+                    group.inputs_passed[place].eq(lane.inputs_passed),
+                    group.layers_passed[place].eq(lane.layers_passed),
+                    group.sums[place].eq(lane.sums),
+                    lane.drain.eq(group.drain[place]),
+                ]
+        with m.Switch(self.cell_select):
+            for index, group in enumerate(groups):
+                with m.Case(index):
+                    m.d.sync += self.state.eq(group.state)
+
+        # Output.
+        wiring.connect(m, broadcaster.output, output.i)
+        wiring.connect(m, output.o, wiring.flipped(self.o))
+        m.d.comb += [
+            output.base.eq(Mux(loader.network.readout, 0, loader.network.output_base)),
+            output.argmax_only.eq(self.argmax_only),
+            self.best_index.eq(output.best_index),
+            self.best_value.eq(output.best_value),
+            self.best_valid.eq(output.best_valid),
+        ]
+
+        # Errors: the first is kept.
+        with m.If(self.reset | self.clear_error):
+            m.d.sync += self.error.eq(Error.NONE)
+        with m.Elif(self.error == Error.NONE):
+            for error, detail in (
+                (self.extra_error, self.extra_detail), (decoder.error, decoder.detail), (loader.error, loader.detail),
+            ):  # fmt: skip
+                with m.If(error != Error.NONE):
+                    m.d.sync += [self.error.eq(error), self.detail.eq(detail)]
+
+        # Progress, and what is counted.
+        m.submodules.progress = progress = resets(Progress(config))
+        for passed, lane in zip(progress.lanes, lanes, strict=True):
+            m.d.comb += [passed.inputs.eq(lane.inputs_passed), passed.layers.eq(lane.layers_passed)]
+        m.d.comb += [
+            progress.egru_count.eq(loader.network.layer_count - loader.network.readout),
+            progress.input_end.eq(broadcaster.input_end),
+            progress.layer_end.eq(broadcaster.layer_end),
+            self.idle.eq(progress.idle & sequencer.between_steps & output.empty & ~decoder.o.valid),
+        ]
+        if config.counters:
+            m.submodules.counters = counters = resets(Counters(config))
+            m.d.comb += [
+                counters.event.eq(broadcaster.event),
+                counters.valid.eq(broadcaster.valid),
+                counters.input_closed.eq(progress.input_closed),
+                counters.layer_closed.eq(progress.layer_closed),
+                counters.layer.eq(progress.layer),
+                counters.last_layer.eq(progress.last_layer),
+                counters.silent_fires.eq(sum(group.silent_fire for group in groups)),
+                counters.broadcast_stall.eq(broadcaster.stalled),
+                counters.cell_stall.eq(Cat(group.blocked for group in groups).any()),
+                counters.output_stall.eq(self.o.valid & ~self.o.ready),
+                counters.clear.eq(self.clear_counters),
+                counters.select.eq(self.counter_select),
+                self.counter.eq(counters.count),
+                self.step.eq(counters.record),
+            ]
+            m.d.comb += [seen.eq(lane.activity) for seen, lane in zip(counters.lanes, lanes, strict=True)]
+        return m

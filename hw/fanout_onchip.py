@@ -1,0 +1,196 @@
+"""Fan-out lists in on-chip memory: find an event's list, queue it, walk it."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import CoreConfig
+from hw.event import Entry, Event, EventKind, FanoutList, ListPart, Operation
+from hw.queue import Queue
+from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
+
+
+class DirectoryWord(data.StructLayout):
+    """Where a source's list lies in this lane: first entry, length of the forward part, length of the whole."""
+
+    def __init__(self, config: CoreConfig):
+        super().__init__({"start": config.entry_bits, "forward": config.count_bits, "count": config.count_bits})
+
+
+class Directory(wiring.Component):
+    """Look up the list of each event.
+
+    One event a cycle, latency 2, order kept, never stalls. An event whose list is empty in this lane ends here.
+
+    Members
+    -------
+    i : In(Event), valid : In(1)
+    write_en, write_addr, write_data : In
+        Loading.
+    o : Out(FanoutList), o_valid : Out(1)
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__({
+            "i": In(Event(config)), "valid": In(1),
+            "write_en": In(1), "write_addr": In(range(config.sources)), "write_data": In(DirectoryWord(config)),
+            "o": Out(FanoutList(config)), "o_valid": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.words = words = PipelinedMemory(
+            shape=DirectoryWord(self._config), depth=self._config.sources
+        )
+        m.d.comb += [
+            words.read_addr.eq(self.i.source),
+            words.write_en.eq(self.write_en),
+            words.write_addr.eq(self.write_addr),
+            words.write_data.eq(self.write_data),
+        ]
+
+        event, valid = self.i, self.valid
+        for stage in range(MEMORY_LATENCY):
+            event_next = Signal(Event(self._config), name=f"event_{stage}", reset_less=True)
+            valid_next = Signal(name=f"valid_{stage}")
+            m.d.sync += [event_next.eq(event), valid_next.eq(valid)]
+            event, valid = event_next, valid_next
+
+        word = words.read_data
+        start, count = Signal(self._config.entry_bits), Signal(self._config.count_bits)
+        m.d.comb += [start.eq(word.start), count.eq(word.count)]
+        with m.If(event.part == ListPart.FORWARD):
+            m.d.comb += count.eq(word.forward)
+        with m.Elif(event.part == ListPart.RECURRENT):
+            m.d.comb += [start.eq(word.start + word.forward), count.eq(word.count - word.forward)]
+
+        is_event = event.kind == EventKind.EVENT
+        m.d.comb += [
+            self.o_valid.eq(valid & (~is_event | (count != 0))),
+            self.o.kind.eq(event.kind),
+            self.o.start.eq(start),
+            self.o.count.eq(Mux(is_event, count, 1)),
+            self.o.value.eq(event.value),
+            self.o.bank.eq(event.bank),
+            self.o.group.eq(event.group),
+        ]
+        return m
+
+
+class Walker(wiring.Component):
+    """Walk fan-out lists: one entry a cycle, no bubble between lists, a marker costs one cycle.
+
+    Latency 3 from an idle walker; order kept; stalls without loss.
+
+    Members
+    -------
+    i : In(stream.Signature(FanoutList))
+    write_en, write_addr, write_data : In
+        Loading.
+    o : Out(stream.Signature(Operation))
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__({
+            "i": In(stream.Signature(FanoutList(config))),
+            "write_en": In(1), "write_addr": In(range(config.entries)), "write_data": In(Entry(config)),
+            "o": Out(stream.Signature(Operation(config))),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.entries = entries = PipelinedMemory(shape=Entry(self._config), depth=self._config.entries)
+        advance = Signal()  # the entry at the output leaves, or there is none
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            entries.read_en.eq(advance),
+            entries.write_en.eq(self.write_en),
+            entries.write_addr.eq(self.write_addr),
+            entries.write_data.eq(self.write_data),
+        ]
+
+        current = Signal(FanoutList(self._config), reset_less=True)  # ``start`` is the entry to read next
+        walking = Signal()
+        ending = Signal()
+        m.d.comb += [
+            entries.read_addr.eq(current.start),
+            ending.eq(~walking | (current.count == 1)),
+            self.i.ready.eq(advance & ending),
+        ]
+        with m.If(advance):
+            with m.If(ending):
+                m.d.sync += [walking.eq(self.i.valid), current.eq(self.i.payload)]
+            with m.Else():
+                m.d.sync += [current.start.eq(current.start + 1), current.count.eq(current.count - 1)]
+
+        # What the event brought keeps pace with the read.
+        brought, valid = Cat(current.kind, current.value, current.bank, current.group), walking
+        for stage in range(MEMORY_LATENCY):
+            brought_next = Signal(len(brought), name=f"brought_{stage}", reset_less=True)
+            valid_next = Signal(name=f"valid_{stage}")
+            with m.If(advance):
+                m.d.sync += [brought_next.eq(brought), valid_next.eq(valid)]
+            brought, valid = brought_next, valid_next
+        o = self.o.payload
+        m.d.comb += [
+            self.o.valid.eq(valid),
+            Cat(o.kind, o.value, o.bank, o.group).eq(brought),
+            o.entry.eq(entries.read_data),
+        ]
+        return m
+
+
+class FanoutOnChip(wiring.Component):
+    """Turn broadcast events into the entries of this lane's part of their lists.
+
+    Takes one event a cycle and never stalls the broadcaster, which must hold back while ``ready`` is low; there is room
+    for the ``SLACK`` events that may already be under way then. One entry a cycle out.
+
+    Members
+    -------
+    event : In(Event), valid : In(1)
+    ready : Out(1)
+    load_directory, load_entry : In(1)
+    load_addr : In, load_data : In
+        One directory word or entry a cycle.
+    o : Out(stream.Signature(Operation))
+    """
+
+    #: Events under way when ``ready`` falls: directory 2, level and ready registers 2, tree and selection 2.
+    SLACK = 6
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__({
+            "event": In(Event(config)), "valid": In(1), "ready": Out(1),
+            "load_directory": In(1), "load_entry": In(1),
+            "load_addr": In(max(config.source_bits, config.entry_bits)), "load_data": In(config.load_bits),
+            "o": Out(stream.Signature(Operation(config))),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.directory = directory = Directory(self._config)
+        m.submodules.queue = queue = Queue(shape=FanoutList(self._config), depth=self._config.queue_depth)
+        m.submodules.walker = walker = Walker(self._config)
+
+        m.d.comb += [
+            directory.i.eq(self.event),
+            directory.valid.eq(self.valid),
+            directory.write_en.eq(self.load_directory),
+            directory.write_addr.eq(self.load_addr),
+            directory.write_data.eq(self.load_data),
+            queue.i.payload.eq(directory.o),
+            queue.i.valid.eq(directory.o_valid),
+            walker.write_en.eq(self.load_entry),
+            walker.write_addr.eq(self.load_addr),
+            walker.write_data.weight.eq(self.load_data[:8]),
+            walker.write_data.gate.eq(self.load_data[8:10]),
+            walker.write_data.row.eq(self.load_data[10:]),
+        ]
+        wiring.connect(m, queue.o, walker.i)
+        wiring.connect(m, walker.o, wiring.flipped(self.o))
+        m.d.sync += self.ready.eq(queue.level <= self._config.queue_depth - self.SLACK)
+        return m

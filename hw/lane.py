@@ -1,0 +1,118 @@
+"""A lane: its share of every fan-out list, one multiply-accumulate a cycle, its share of the sums."""
+
+from amaranth import Module, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.fixed import GATES
+from hw.accumulate import Accumulators
+from hw.config import CoreConfig
+from hw.event import Drain, Event, EventKind
+from hw.fanout_onchip import FanoutOnChip
+from hw.loader import LoadKind, LoadWrite
+from hw.vendor.generic import Multiplier
+
+
+class LaneActivity(data.StructLayout):
+    """What a lane did in this cycle: ``mac`` one multiply-accumulate for ``group`` at step parity ``parity``; or why not."""
+
+    def __init__(self, config: CoreConfig):
+        super().__init__({"mac": 1, "hazard": 1, "drain": 1, "group": config.group_bits, "parity": 1})
+
+
+class Lane(wiring.Component):
+    """Walk this lane's part of the fan-out list of each event and add the products up.
+
+    One entry a cycle. Waits for nobody: an entry waits only for a hazard (see :class:`Accumulators`) or for a drain, which
+    comes first. The broadcaster must hold back while ``ready`` is low.
+
+    Parameters
+    ----------
+    config : CoreConfig
+    number : int
+        This lane's number, to which loading selects.
+
+    Members
+    -------
+    event : In(Event), valid : In(1), ready : Out(1)
+        Broadcast events.
+    drain : In(Drain)
+        Always obeyed at once; ``sums`` holds the row 3 cycles later. The scheduler drains a row only when all its sums
+        are complete and nothing that adds to it is under way.
+    sums : Out(ArrayLayout(signed(acc_bits), 4))
+    inputs_passed, layers_passed : Out
+        Markers of either kind passed, modulo their width. A marker passes when every entry before it was accepted.
+    load : In(LoadWrite)
+    activity : Out(LaneActivity)
+    """
+
+    def __init__(self, config: CoreConfig, number: int):
+        self._config, self._number = config, number
+        super().__init__({
+            "event": In(Event(config)), "valid": In(1), "ready": Out(1),
+            "drain": In(Drain(config)),
+            "sums": Out(data.ArrayLayout(signed(config.acc_bits), len(GATES))),
+            "inputs_passed": Out(2), "layers_passed": Out(config.marker_bits),
+            "load": In(LoadWrite(config)),
+            "activity": Out(LaneActivity(config)),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.fanout = fanout = FanoutOnChip(config)
+        m.submodules.multiplier = multiplier = Multiplier(signed(config.weight_bits), signed(config.value_bits))
+        m.submodules.accumulators = accumulators = Accumulators(config)
+
+        load = Signal(LoadWrite(config), reset_less=True)  # a register in each lane: the load bus is a tree
+        selected = Signal()
+        m.d.sync += load.eq(self.load)
+        m.d.comb += [
+            selected.eq(load.valid & (load.select == self._number)),
+            fanout.load_directory.eq(selected & (load.kind == LoadKind.DIRECTORY)),
+            fanout.load_entry.eq(selected & (load.kind == LoadKind.ENTRY)),
+            fanout.load_addr.eq(load.address),
+            fanout.load_data.eq(load.data),
+            fanout.event.eq(self.event),
+            fanout.valid.eq(self.valid),
+            self.ready.eq(fanout.ready),
+        ]
+
+        # A drain goes first; then the next entry of the list, unless it is a marker.
+        operation, waiting = fanout.o.payload, fanout.o.valid
+        is_entry = Signal()
+        m.d.comb += [
+            is_entry.eq(operation.kind == EventKind.EVENT),
+            accumulators.i.valid.eq(self.drain.valid | (waiting & is_entry)),
+            fanout.o.ready.eq(~self.drain.valid & (~is_entry | accumulators.i.ready)),
+            multiplier.a.eq(operation.entry.weight),
+            multiplier.b.eq(operation.value),
+            accumulators.product.eq(multiplier.product),
+            self.sums.eq(accumulators.sums),
+        ]
+        target = accumulators.i.payload
+        m.d.comb += target.drain.eq(self.drain.valid)
+        with m.If(self.drain.valid):
+            m.d.comb += [target.bank.eq(self.drain.bank), target.row.eq(self.drain.row)]
+        with m.Else():
+            m.d.comb += [
+                target.bank.eq(operation.bank),
+                target.row.eq(operation.entry.row),
+                target.gate.eq(operation.entry.gate),
+            ]
+
+        with m.If(waiting & fanout.o.ready):
+            with m.If(operation.kind == EventKind.INPUT_END):
+                m.d.sync += self.inputs_passed.eq(self.inputs_passed + 1)
+            with m.If(operation.kind == EventKind.LAYER_END):
+                m.d.sync += self.layers_passed.eq(self.layers_passed + 1)
+
+        # The bank is the parity of step and target layer; an input's targets are layer 0, group 1 + l feeds bank t + l + 1.
+        m.d.sync += [
+            self.activity.mac.eq(waiting & is_entry & fanout.o.ready),
+            self.activity.hazard.eq(waiting & is_entry & ~self.drain.valid & ~accumulators.i.ready),
+            self.activity.drain.eq(waiting & self.drain.valid),
+            self.activity.group.eq(operation.group),
+            self.activity.parity.eq(operation.bank ^ operation.group[0]),
+        ]
+        return m

@@ -1,0 +1,72 @@
+"""How far all lanes have come."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import CoreConfig
+
+
+class Passed(data.StructLayout):
+    """Markers that a lane has passed, modulo their width."""
+
+    def __init__(self, config: CoreConfig):
+        super().__init__({"inputs": 2, "layers": config.marker_bits})
+
+
+class Progress(wiring.Component):
+    """Tell when all lanes have passed the end of a step's input or of a layer. Latency 2.
+
+    Members
+    -------
+    lanes : In(Passed).array(lanes)
+    egru_count : In
+        Layers that end with a marker.
+    input_end, layer_end : In(1)
+        A marker was broadcast.
+    input_closed : Out(1)
+        All lanes have passed the next end of input.
+    layer_closed : Out(1), layer : Out, last_layer : Out(1)
+        All lanes have passed the next end of a layer: which it is, and whether it completes a step.
+    idle : Out(1)
+        All lanes have passed everything that was broadcast.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__({
+            "lanes": In(Passed(config)).array(config.lanes), "egru_count": In(config.layer_bits + 1),
+            "input_end": In(1), "layer_end": In(1), "input_closed": Out(1),
+            "layer_closed": Out(1), "layer": Out(config.layer_bits), "last_layer": Out(1), "idle": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        sent, closed = Signal(Passed(self._config)), Signal(Passed(self._config))
+        with m.If(self.input_end):
+            m.d.sync += sent.inputs.eq(sent.inputs + 1)
+        with m.If(self.layer_end):
+            m.d.sync += sent.layers.eq(sent.layers + 1)
+
+        # A lane that stands at the last marker closed holds it back; a lane cannot be further behind.
+        def all_beyond(name):
+            beyond = Signal(name=f"{name}_beyond")
+            # The comparison is one cycle old: it counts only if nothing was closed in between.
+            m.d.sync += beyond.eq(
+                Cat(lane[name] != closed[name] for lane in self.lanes).all() & ~beyond
+            )
+            return beyond
+
+        m.d.comb += [
+            self.input_closed.eq(all_beyond("inputs")),
+            self.layer_closed.eq(all_beyond("layers")),
+            self.last_layer.eq(self.layer + 1 == self.egru_count),
+        ]
+        with m.If(self.input_closed):
+            m.d.sync += closed.inputs.eq(closed.inputs + 1)
+        with m.If(self.layer_closed):
+            m.d.sync += [closed.layers.eq(closed.layers + 1), self.layer.eq(self.layer + 1)]
+            with m.If(self.last_layer):
+                m.d.sync += self.layer.eq(0)
+        m.d.sync += self.idle.eq(Cat(sent == closed, ~self.input_end, ~self.layer_end).all())
+        return m

@@ -1,0 +1,128 @@
+"""The sequencer: which layer of which step is updated when, and how far the input may run ahead."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import CoreConfig
+from hw.event import Drain, Job
+from hw.loader import NetworkDescription
+
+
+class Sequencer(wiring.Component):
+    """Walk the layers of each step in one fixed order and hand them to the cell units as jobs.
+
+    A job starts as soon as all units of the one before have been granted; what it needs of each lane travels with it, so
+    there is no barrier. After reset every sum is cleared first, one row a cycle.
+
+    Members
+    -------
+    network : In(NetworkDescription)
+    start : Out(1), job : Out(Job)
+        A new job; ``job`` stays until every cell unit is idle.
+    cells_idle : In(1)
+        Every cell unit has granted all units of the job.
+    sweep : Out(Drain)
+        After reset: rows to clear in every lane.
+    input_end : In(1), input_ending : In(1)
+        The end of a step's input was broadcast, and whether that step ends a sequence.
+    layer_end : In(1)
+        The end of a layer was broadcast.
+    input_ready : Out(1)
+        Events of the next step's input may be broadcast: the last layer's end of the step before the last was, so every sum
+        that they may add to has been read and cleared, and no lane sees more than two steps at once.
+    input_bank : Out(1)
+        Bank of layer 0 at the step whose input comes next.
+    between_steps : Out(1)
+        All steps whose input has ended are updated, and the next has not begun.
+    state_written : In(1)
+        The next step starts from the states in memory rather than from 0.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__({
+            "network": In(NetworkDescription(config)),
+            "start": Out(1), "job": Out(Job(config)), "cells_idle": In(1), "sweep": Out(Drain(config)),
+            "input_end": In(1), "input_ending": In(1), "layer_end": In(1), "input_ready": Out(1), "input_bank": Out(1),
+            "between_steps": Out(1), "state_written": In(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config, network = self._config, self.network
+        layer = Signal(config.layer_bits)
+        step = Signal(2)  # of the job, modulo 4
+        input_step = Signal(2)  # whose input comes next
+        layers_given = Signal(config.marker_bits)  # layers given to the cell units that end with a marker, in all
+        layers_ended = Signal(config.layer_bits)  # ends of layers broadcast in the oldest step
+        steps_ended = Signal(2)
+        endings = Signal(2)  # for each parity of step: it ends a sequence
+        ending = Signal()  # the same for the step that is being updated, kept beyond layer 0
+        fresh = Signal(init=1)
+        ahead = Signal(2)
+
+        m.d.comb += [
+            self.input_bank.eq(input_step[0]),
+            ahead.eq(input_step - steps_ended),
+            self.input_ready.eq(~self.sweep.valid & (ahead <= 1)),
+        ]
+        with m.If(self.input_end):
+            m.d.sync += [input_step.eq(input_step + 1), endings.bit_select(input_step[0], 1).eq(self.input_ending)]
+
+        is_first = layer == 0
+        is_last = layer + 1 == network.layer_count
+        is_readout = is_last & network.readout
+        description = network.layers[layer]
+        egru_count = network.layer_count - network.readout
+        ends_sequence = Mux(is_first, endings.bit_select(step[0], 1), ending)
+        tag = self.job.tag
+        m.d.comb += [
+            self.job.base.eq(description.base),
+            self.job.rows.eq(description.rows),
+            self.job.bank.eq(step[0] ^ layer[0]),
+            self.job.first_layer.eq(is_first),
+            self.job.need_inputs.eq(step + 1),
+            # Layer 0 waits for its own last step only, so it may start while later layers are still being walked.
+            self.job.need_layers.eq(Mux(is_first, layers_given - (egru_count - 1), layers_given)),
+            tag.readout.eq(is_readout),
+            tag.layer.eq(layer),
+            tag.bank.eq(~self.job.bank),
+            tag.fresh.eq(fresh),
+            tag.output.eq(~network.readout & is_last),
+            tag.ending.eq(ends_sequence),
+        ]
+        with m.If(self.layer_end):
+            with m.If(layers_ended + 1 == egru_count):
+                m.d.sync += [layers_ended.eq(0), steps_ended.eq(steps_ended + 1)]
+            with m.Else():
+                m.d.sync += layers_ended.eq(layers_ended + 1)
+
+        rows_swept = Signal(config.row_bits + 1)
+        with m.FSM():
+            with m.State("SWEEP"):
+                m.d.comb += [
+                    self.sweep.valid.eq(1),
+                    self.sweep.bank.eq(rows_swept[0]),
+                    self.sweep.row.eq(rows_swept >> 1),
+                ]
+                m.d.sync += rows_swept.eq(rows_swept + 1)
+                with m.If(rows_swept == 2 * config.rows - 1):
+                    m.next = "START"
+
+            with m.State("START"):
+                m.d.comb += self.start.eq(1)
+                m.next = "UPDATE"
+
+            with m.State("UPDATE"), m.If(self.cells_idle):
+                m.d.sync += layers_given.eq(layers_given + ~is_readout)
+                with m.If(is_last):
+                    m.d.sync += [layer.eq(0), step.eq(step + 1), fresh.eq(ends_sequence)]
+                with m.Else():
+                    m.d.sync += [layer.eq(layer + 1), ending.eq(ends_sequence)]
+                m.next = "START"
+
+        with m.If(self.state_written):
+            m.d.sync += fresh.eq(0)
+        m.d.comb += self.between_steps.eq((layer == 0) & (input_step == step))
+        return m

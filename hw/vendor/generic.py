@@ -1,0 +1,89 @@
+"""Memory and multiplier with the latencies of an FPGA's own registers, in plain HDL.
+
+Every memory read takes 2 cycles and every multiplication 3, so that a device's block RAM and multiplier registers can be
+used without changing anything around them.
+"""
+
+from amaranth import Module, Signal
+from amaranth.hdl import ShapeLike
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+MEMORY_LATENCY = 2
+MULTIPLIER_LATENCY = 3
+
+
+class PipelinedMemory(wiring.Component):
+    """Read and write one row a cycle; a read takes 2 cycles.
+
+    A row must not be read in the cycle in which it is written: users schedule so, hence no collision logic is built.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of a row.
+    depth : int
+        Rows.
+    init : iterable
+        Initial rows; a memory with no writer is a ROM.
+
+    Members
+    -------
+    read_en : In(1)
+        Moves both read stages; held low, ``read_data`` and the row under way keep.
+    read_addr : In(range(depth))
+    read_data : Out(shape)
+        Row addressed two enabled cycles ago.
+    write_en, write_addr, write_data : In
+    """
+
+    def __init__(self, *, shape: ShapeLike, depth: int, init=()):
+        self._shape, self._depth, self._init = shape, depth, init
+        super().__init__({
+            "read_en": In(1, init=1), "read_addr": In(range(depth)), "read_data": Out(shape),
+            "write_en": In(1), "write_addr": In(range(depth)), "write_data": In(shape),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.storage = storage = Memory(
+            shape=self._shape, depth=self._depth, init=self._init, attrs={"no_rw_check": 1}
+        )
+        read = storage.read_port()
+        m.d.comb += [read.en.eq(self.read_en), read.addr.eq(self.read_addr)]
+        if not self._init:
+            write = storage.write_port()
+            m.d.comb += [
+                write.en.eq(self.write_en), write.addr.eq(self.write_addr), write.data.eq(self.write_data),
+            ]  # fmt: skip
+
+        output = Signal(self._shape, reset_less=True)
+        with m.If(self.read_en):
+            m.d.sync += output.eq(read.data)
+        m.d.comb += self.read_data.eq(output)
+        return m
+
+
+class Multiplier(wiring.Component):
+    """Multiply two integers a cycle; the product follows after 3 cycles. Runs freely, without stalls.
+
+    Members
+    -------
+    a : In(a), b : In(b)
+    product : Out
+        Exact product of the ``a`` and ``b`` of 3 cycles ago.
+    """
+
+    def __init__(self, a: ShapeLike, b: ShapeLike):
+        product = (Signal(a) * Signal(b)).shape()
+        super().__init__({"a": In(a), "b": In(b), "product": Out(product)})
+
+    def elaborate(self, platform):
+        m = Module()
+        a, b = Signal.like(self.a, reset_less=True), Signal.like(self.b, reset_less=True)
+        partial = Signal.like(self.product, reset_less=True)
+        output = Signal.like(self.product, reset_less=True)
+        m.d.sync += [a.eq(self.a), b.eq(self.b), partial.eq(a * b), output.eq(partial)]
+        m.d.comb += self.product.eq(output)
+        return m
