@@ -7,7 +7,8 @@ phase by itself: lanes that differ in one and make up for it in another would st
 
 The work of a unit in a phase is expected: the sum over the phase's sources of activity times entries to the unit.
 Units go longest first to the lane where they add least to the sum of squared loads; then pairs of units of two lanes
-are swapped while that sum falls. The same network always gets the same deal.
+are swapped while that sum falls. A layer that is level with its units dealt in turn, as bank-balanced pruning makes it,
+is dealt in turn. The same network always gets the same deal.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LEVEL = 3e-4  #: excess of a lane, relative to the mean work of a step, that is not worth a swap
+
+CANDIDATES = 128  #: units of a lane, at least, that are tried for a swap; bounds time and memory of very long layers
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def deal(network: FixedNetwork, lanes: int, activity: Floats) -> Placement:
     for work in unit_work(network, activity):
         base.append(sum(rows))
         rows.append(-(-len(work) // lanes))
-        lane = _deal_layer(work, load, rows[-1])
+        phases = work.any(axis=0)
+        lane = _deal_layer(work[:, phases], load[:, phases], rows[-1])
         np.add.at(load, lane, work)
         lane_of.append(lane)
         row_of.append(base[-1] + _rank_in_lane(lane))
@@ -104,8 +108,14 @@ def _rank_in_lane(lane: Integers) -> Integers:
 
 def _deal_layer(work: Floats, load: Floats, rows: int) -> Integers:
     """Return the lane of each unit of a layer: work (units, phases) on top of the lanes' load (lanes, phases)."""
-    load = load.copy()
     lanes = len(load)
+    tolerance = LEVEL * (load.sum() + work.sum()) / lanes
+    in_turn = np.arange(len(work)) % lanes
+    load_in_turn = load.copy()
+    np.add.at(load_in_turn, in_turn, work)
+    if _unevenness(load_in_turn).max() <= tolerance:
+        return in_turn
+    load = load.copy()
     slots = np.full((lanes, rows), -1, np.int64)  # unit in each place, -1 where there is none
     filled = np.zeros(lanes, np.int64)
     for unit in np.argsort(-work.sum(axis=1), kind="stable"):
@@ -115,36 +125,42 @@ def _deal_layer(work: Floats, load: Floats, rows: int) -> Integers:
         slots[lane, filled[lane]] = unit
         filled[lane] += 1
         load[lane] += work[unit]
-    _swap(slots, work, load)
+    _swap(slots, work, load, tolerance)
     lane_of = np.empty(len(work), np.int64)
     lane_of[slots[slots >= 0]] = np.nonzero(slots >= 0)[0]
     return lane_of
 
 
-def _swap(slots: Integers, work: Floats, load: Floats) -> None:
+def _unevenness(load: Floats) -> Floats:
+    """Return how far each lane is from the mean, in the phase where it is furthest."""
+    return np.abs(load - load.mean(axis=0)).max(axis=1, initial=0)
+
+
+def _swap(slots: Integers, work: Floats, load: Floats, tolerance: float) -> None:
     """Swap units between lanes, in place, until all are level or no swap with an uneven lane helps.
 
     An empty place swaps like a unit without work, so a swap can also be a move.
     """
     units = np.concatenate([work, np.zeros((1, work.shape[1]))])  # index -1 is the unit without work
     placed = units[slots]  # (lanes, rows, phases)
-    tolerance = LEVEL * load.sum() / len(load)
+    own = np.arange(slots.shape[1])[:: max(1, slots.shape[1] // CANDIDATES)]  # spread from much work to little
     stuck = np.zeros(len(load), bool)
     while True:
-        uneven = np.where(stuck, 0, np.abs(load - load.mean(axis=0)).max(axis=1))
+        uneven = np.where(stuck, 0, _unevenness(load))
         lane = int(np.argmax(uneven))
         if uneven[lane] <= tolerance:
             return
         # If lane a gives unit i for unit j of lane b, it gains d = work[j] - work[i], which lane b loses, and the sum
         # of squares grows by 2 d.(d + load[a] - load[b]).
-        gain = placed[None] - placed[lane][:, None, None]
+        gain = placed[None] - placed[lane, own][:, None, None]
         change = (gain * (gain + (load[lane] - load)[:, None])).sum(axis=-1)
-        i, other, j = np.unravel_index(int(np.argmin(change)), change.shape)
-        if change[i, other, j] >= -(tolerance**2):
+        k, other, j = np.unravel_index(int(np.argmin(change)), change.shape)
+        if change[k, other, j] >= -(tolerance**2):
             stuck[lane] = True
             continue
-        load[lane] += gain[i, other, j]
-        load[other] -= gain[i, other, j]
+        i = own[k]
+        load[lane] += gain[k, other, j]
+        load[other] -= gain[k, other, j]
         slots[lane, i], slots[other, j] = slots[other, j], slots[lane, i]
         placed[lane, i], placed[other, j] = units[slots[lane, i]], units[slots[other, j]]
         stuck[:] = False

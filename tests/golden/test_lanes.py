@@ -1,5 +1,7 @@
 """The deal of units to lanes: complete, within its rows, and level in every phase."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,28 @@ def test_work_that_cannot_be_level_keeps_to_its_rows():
     check_places(network, placement)
     load = lane_load(network, placement, np.ones(network.source_count))
     assert sorted(load[:, 0]) == [10, 10, 10, 105]
+
+
+def test_a_layer_that_is_level_in_turn_is_dealt_in_turn():
+    """Pruned so that every source has three weights in every bank of units u, u + 8, u + 16...: banks are lanes."""
+    network = random_fixed_network(np.random.default_rng(5), inputs=20, layers=[32], outputs=None, weight_density=1)
+    rng = np.random.default_rng(6)
+    for matrix in (network.layers[0].kernel, network.layers[0].recurrent_kernel):
+        slots = rng.random((len(matrix), 8, 12)).argsort(axis=2) < 3  # of 4 units and 3 gates in each bank
+        matrix *= slots.reshape(-1, 8, 4, 3).transpose(0, 3, 2, 1).reshape(len(matrix), 96)
+    placement = deal(network, 8, rng.random(network.source_count))
+    assert placement.lane[0].tolist() == [unit % 8 for unit in range(32)]
+    assert deal(network, 4, np.ones(network.source_count)).lane[0].tolist() == [unit % 4 for unit in range(32)]
+    assert deal(network, 5, np.ones(network.source_count)).lane[0].tolist() != [unit % 5 for unit in range(32)]
+
+
+def test_long_layers_are_dealt_quickly():
+    network = random_fixed_network(
+        np.random.default_rng(7), inputs=1, layers=[30], outputs=10000, weight_density=0.3, uneven=True
+    )
+    activity = np.ones(network.source_count)
+    start = time.process_time()
+    placement = deal(network, 16, activity)
+    assert time.process_time() - start < 2
+    check_places(network, placement)
+    assert excess(lane_load(network, placement, activity))[1] < 1.001
