@@ -57,20 +57,20 @@ def _check_exponents(name: str, exponents: Any, count: int) -> None:
             )
 
 
-def _check_chain(layers: Any, readout: Any) -> None:
-    """Check that each layer, and the readout, reads as many values as the layer before has units."""
+def _check_chain(layers: Any, readout: Any, form: str) -> None:
+    """Check that each layer, and the readout, reads what the layer before has; ``form`` is part of a tensor's name."""
     if not isinstance(layers, tuple) or not layers:
         raise ModelError("a network needs a tuple of at least one layer")
     for l, (before, layer) in enumerate(zip(layers, layers[1:], strict=False), 1):
         if layer.inputs != before.units:
             raise ModelError(
-                f"layers.{l}.kernel has {layer.inputs} rows; it must have {before.units}, one for each unit of "
+                f"layers.{l}.{form}kernel has {layer.inputs} rows; it must have {before.units}, one for each unit of "
                 f"layer {l - 1}"
             )
     if readout is not None and readout.kernel.shape[0] != layers[-1].units:
         raise ModelError(
-            f"readout.kernel has {readout.kernel.shape[0]} rows; it must have {layers[-1].units}, one for each unit of "
-            "the last layer"
+            f"readout.{form}kernel has {readout.kernel.shape[0]} rows; it must have {layers[-1].units}, one for each "
+            "unit of the last layer"
         )
 
 
@@ -130,7 +130,7 @@ class FloatNetwork:
     readout: FloatReadout | None = None
 
     def __post_init__(self) -> None:
-        _check_chain(self.layers, self.readout)
+        _check_chain(self.layers, self.readout, "")
 
     @property
     def inputs(self) -> int:
@@ -213,7 +213,7 @@ class FixedNetwork:
     input_exponent: int
 
     def __post_init__(self) -> None:
-        _check_chain(self.layers, self.readout)
+        _check_chain(self.layers, self.readout, "fixed.")
         if self.weight_bits not in (4, 8):
             raise ModelError(f"weight_bits is {self.weight_bits!r}; it must be 4 or 8")
         _check_integer("y_bits", self.y_bits, fixed.Y_BITS_MIN, fixed.Y_BITS_MAX)
@@ -221,9 +221,12 @@ class FixedNetwork:
         _check_integer("input_exponent", self.input_exponent, -EXPONENT_MAX, EXPONENT_MAX)
         kernels: dict[str, NDArray[np.int8]] = {}
         for l, layer in enumerate(self.layers):
-            kernels |= {f"layers.{l}.kernel": layer.kernel, f"layers.{l}.recurrent_kernel": layer.recurrent_kernel}
+            kernels |= {
+                f"layers.{l}.fixed.kernel": layer.kernel,
+                f"layers.{l}.fixed.recurrent_kernel": layer.recurrent_kernel,
+            }
         if self.readout is not None:
-            kernels["readout.kernel"] = self.readout.kernel
+            kernels["readout.fixed.kernel"] = self.readout.kernel
         limit = 1 << (self.weight_bits - 1)
         for name, kernel in kernels.items():
             if kernel.min() < -limit or kernel.max() >= limit:

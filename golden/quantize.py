@@ -36,7 +36,7 @@ Floats = NDArray[Any]
 
 SUM_EXPONENT_MIN = -(fixed.SHIFT_MAX + fixed.PRE_FRACTION)
 SUM_EXPONENT_MAX = -(fixed.SHIFT_MIN + fixed.PRE_FRACTION)
-CLIP_STEPS = 3  #: exponents tried below the one at which no weight is clipped
+CLIP_STEPS = 6  #: exponents tried below the one at which no weight is clipped
 BIAS_BITS = 30  #: a bias keeps 2 of its 32 bits free
 EMPTY_EXPONENT = -16  #: of a sum without weights: its bias to 4 bits below the 12 that the cell keeps
 
@@ -85,7 +85,7 @@ def _noise(part: _Part, exponent: int, weight_bits: int) -> float:
 
 
 def _fit(name: str, parts: list[_Part], bias: Floats, weight_bits: int, low: int, high: int) -> int:
-    """Return the exponent of a sum, from low to high, that loses least: rounding against clipping.
+    """Return the exponent of a sum that loses least, rounding against clipping; it is from low to high.
 
     Candidates go from the exponent at which no weight is clipped down by :data:`CLIP_STEPS`.
     """
@@ -99,13 +99,14 @@ def _fit(name: str, parts: list[_Part], bias: Floats, weight_bits: int, low: int
     if largest_bias:
         low = max(low, math.ceil(math.log2(largest_bias)) - BIAS_BITS)
     unclipped = max(needed, default=EMPTY_EXPONENT)
-    if unclipped - CLIP_STEPS > high or low > high:
+    candidates = sorted({max(unclipped - clip, low) for clip in range(CLIP_STEPS + 1)}, reverse=True)
+    best = min(candidates, key=lambda exponent: sum(_noise(part, exponent, weight_bits) for part in parts))
+    if best > high:
         raise ModelError(
-            f"the {name} sums need an exponent of {max(unclipped, low)}, and at most {high} is possible; scale the "
-            "inputs up (a lower input_exponent), or train with smaller weights and biases"
+            f"the {name} sums need an exponent of {best}, and at most {high} is possible; lower input_exponent, raise "
+            "y_bits, or train with smaller weights and biases"
         )
-    candidates = sorted({min(max(unclipped - clip, low), high) for clip in range(CLIP_STEPS + 1)}, reverse=True)
-    return min(candidates, key=lambda exponent: sum(_noise(part, exponent, weight_bits) for part in parts))
+    return best
 
 
 def _quantize_bias(bias: Floats, exponent: int) -> NDArray[np.int32]:
@@ -158,10 +159,8 @@ def _fit_inputs(calibration: Floats, input_bits: int) -> int:
     unclipped = math.ceil(math.log2(largest / ((1 << (input_bits - 1)) - 1)))
 
     def noise(exponent: int) -> float:
-        error = (
-            np.ldexp(_round(np.ldexp(calibration, -exponent), input_bits).astype(np.float64), exponent) - calibration
-        )
-        return float((error**2).sum())
+        integers = _round(np.ldexp(calibration, -exponent), input_bits)
+        return float(((np.ldexp(integers.astype(np.float64), exponent) - calibration) ** 2).sum())
 
     return min(range(unclipped, unclipped - CLIP_STEPS - 1, -1), key=noise)
 
@@ -178,7 +177,7 @@ def quantize(
     """Return the integer form of a network.
 
     Each sum's exponent is the one with the least expected square error of the sum, taking a source's values as
-    uncorrelated: from clipping no weight to clipping all beyond an eighth of the largest.
+    uncorrelated: from clipping no weight to clipping all beyond 1/64 of the largest.
 
     Parameters
     ----------
