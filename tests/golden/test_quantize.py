@@ -91,6 +91,15 @@ def test_float_forward_equals_the_torch_model():
     np.testing.assert_allclose(output.result.numpy(), run_float(network, x).logits, atol=1e-12)
 
 
+def test_a_state_equal_to_the_threshold_does_not_fire():
+    """No weights: z = 1/2 exactly, so h = 1/2 gives c = 1/4."""
+    zeros = np.zeros((1, 3))
+    state = float_reference.FloatState((np.array([[0.5]]),), (np.zeros((1, 1)),))
+    for threshold, fires in ((0.25, 0), (0.2499, 1)):
+        layer = FloatLayer(zeros, zeros, zeros[0], zeros[0], np.array([threshold]))
+        assert run_float(FloatNetwork((layer,)), np.zeros((1, 1, 1)), state).fires[0].item() == fires
+
+
 def test_sigmoid_does_not_overflow():
     np.testing.assert_array_equal(float_reference.sigmoid(np.array([-1e4, 0.0, 1e4])), [0.0, 0.5, 1.0])
 
