@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from golden.network import FloatLayer, FloatNetwork, FloatReadout
+from golden.layers import FloatLayer, FloatNetwork, FloatReadout
 
 State = tuple[Tensor, Tensor]  #: h and y, each (B, H)
 

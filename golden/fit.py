@@ -1,0 +1,217 @@
+"""Fit a classifier of sequences: train densely, prune in rounds, fine-tune; resumable at every epoch.
+
+The loss is the cross-entropy of the logits after the last step, plus ``activity_penalty`` times the share of units that
+fire (mean over units, steps and samples; differentiable through the surrogate gradient).
+
+Everything random in an epoch comes from a generator seeded by (seed, epoch), and all arithmetic runs on one thread: an
+epoch depends on nothing but the checkpoint before it, so a resumed run is an unbroken one, to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from golden.data import Dataset, Samples
+from golden.egru import EGRUNetwork
+from golden.prune import Masks, apply_masks, magnitude_masks, prunable, sparsities, sparsity_of
+
+Record = dict[str, Any]  #: one line of the log
+
+GRADIENT_NORM = 1.0  #: gradients are scaled down to this norm
+DAMPENING, SUPPORT = (
+    1.0,
+    2.0,
+)  #: of the surrogate gradient; narrower than EvNN's default: the same accuracy, fewer events
+
+
+class TrainingError(RuntimeError):
+    """Training cannot start or go on; the message names the thing and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides the result of a run.
+
+    Epochs are spent on one dense phase (a quarter), ``rounds`` rounds of pruning and fine-tuning (a fifth), and
+    fine-tuning at the final sparsity (the rest), in which the learning rate falls to 0 along a cosine.
+
+    Parameters
+    ----------
+    sparsity : float
+        Share of zeros, in [0, 1), among the weights of kernels, recurrent kernels and readout together.
+    shift : int
+        Each sample is moved by up to this many steps and channels, at random, whenever it is trained on.
+    """
+
+    units: int = 128
+    epochs: int = 170
+    batch: int = 64
+    learning_rate: float = 0.006
+    weight_decay: float = 0.01
+    activity_penalty: float = 0.15
+    threshold_mean: float = 0.02
+    dropconnect: float = 0.0
+    sparsity: float = 0.85
+    rounds: int = 10
+    shift: int = 1
+    weight_bits: int = 8
+    y_bits: int = 8
+    seed: int = 0
+
+    def plan(self) -> list[tuple[float, float]]:
+        """Return the sparsity and the learning rate of every epoch.
+
+        Raises
+        ------
+        TrainingError
+            If the epochs are too few for the rounds.
+        """
+        dense, each = self.epochs // 4, max(1, self.epochs // (5 * self.rounds))
+        final = self.epochs - dense - self.rounds * each
+        if final < 1:
+            raise TrainingError(
+                f"{self.epochs} epochs are too few for {self.rounds} rounds of pruning; "
+                "give more epochs or fewer rounds"
+            )
+        pruning = [sparsity for sparsity in sparsities(self.sparsity, self.rounds) for _ in range(each)]
+        cosine = [self.learning_rate * (1 + math.cos(math.pi * k / final)) / 2 for k in range(final)]
+        rates = [self.learning_rate] * (dense + len(pruning)) + cosine
+        return list(zip([0.0] * dense + pruning + [self.sparsity] * final, rates, strict=True))
+
+
+def shifted(x: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+    """Return (batch, steps, channels) with each sample moved by up to ``limit`` in both directions, zeros moving in."""
+    batch, steps, channels = x.shape
+    offsets = torch.randint(2 * limit + 1, (2, batch, 1), generator=generator)
+    rows, columns = offsets[0] + torch.arange(steps), offsets[1] + torch.arange(channels)  # (batch, steps or channels)
+    padded = functional.pad(x, (limit, limit, limit, limit))
+    return padded[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+@torch.no_grad()
+def measure(model: EGRUNetwork, samples: Samples) -> dict[str, float]:
+    """Return cross-entropy and accuracy after the last step, and activity: the share of units that fire."""
+    output = model.eval()(torch.from_numpy(samples.inputs))
+    logits, labels = output.result[:, -1], torch.from_numpy(samples.labels)
+    return {
+        "cross_entropy": functional.cross_entropy(logits, labels).item(),
+        "accuracy": (logits.argmax(dim=1) == labels).float().mean().item(),
+        "activity": output.layers[0].o.mean().item(),
+    }
+
+
+class Run:
+    """A run of training, one epoch at a time.
+
+    Parameters
+    ----------
+    settings : Settings
+    dataset : Dataset
+        Real inputs (samples, steps, channels), labels from 0 on.
+    """
+
+    def __init__(self, settings: Settings, dataset: Dataset) -> None:
+        torch.set_num_threads(1)
+        torch.manual_seed(settings.seed)
+        self.settings, self.dataset, self.plan = settings, dataset, settings.plan()
+        self.model = EGRUNetwork(
+            dataset.train.inputs.shape[2],
+            [settings.units],
+            int(dataset.train.labels.max()) + 1,
+            batch_first=True,
+            threshold_mean=settings.threshold_mean,
+            dropconnect=settings.dropconnect,
+            dampening=DAMPENING,
+            support=SUPPORT,
+        )
+        self.weights = prunable(self.model)
+        others = [parameter for name, parameter in self.model.named_parameters() if name not in self.weights]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": list(self.weights.values()), "weight_decay": settings.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ]
+        )
+        self.masks: Masks = {}
+        self.history: list[Record] = []
+
+    def epoch(self) -> Record:
+        """Prune if this epoch starts a round, train on every sample once, validate; return, and keep, the record."""
+        index = len(self.history)
+        sparsity, rate = self.plan[index]
+        if sparsity > (self.plan[index - 1][0] if index else 0.0):
+            self.masks = magnitude_masks(self.weights, sparsity)
+            apply_masks(self.weights, self.masks)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + index)
+        torch.manual_seed(self.settings.seed * 1_000_003 + index)  # DropConnect draws from the global generator
+        order = torch.randperm(len(self.dataset.train), generator=generator)
+        losses = [self._step(batch, generator) for batch in order.split(self.settings.batch)]
+        record = {"epoch": index, "sparsity": sparsity_of(self.weights), "learning_rate": rate}
+        record["loss"] = sum(losses) / len(losses)
+        record |= {f"validation_{name}": value for name, value in measure(self.model, self.dataset.validation).items()}
+        self.history.append(record)
+        return record
+
+    def _step(self, batch: Tensor, generator: torch.Generator) -> float:
+        """Take one step of the optimizer on the samples of the given indices; return the loss."""
+        x = shifted(torch.from_numpy(self.dataset.train.inputs)[batch], self.settings.shift, generator)
+        output = self.model.train()(x)
+        loss = functional.cross_entropy(output.result[:, -1], torch.from_numpy(self.dataset.train.labels)[batch])
+        loss = loss + self.settings.activity_penalty * output.layers[0].o.mean()
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss became {loss.item()} in epoch {len(self.history)}; "
+                f"lower the learning rate, which is {self.settings.learning_rate}, or check the inputs for NaN"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+        self.optimizer.step()
+        apply_masks(self.weights, self.masks)
+        return loss.item()
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; it appears whole or not at all."""
+        state = {
+            "settings": asdict(self.settings),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "masks": self.masks,
+            "history": self.history,
+        }
+        temporary = path.with_name(path.name + ".new")
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises
+        ------
+        TrainingError
+            If the file is damaged or was made with other settings.
+        """
+        try:
+            state = torch.load(path, weights_only=True)
+            made_with = state["settings"]
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+            reason = type(error).__name__
+            raise TrainingError(f"checkpoint {path} is damaged ({reason}); train without --resume") from None
+        other = [name for name, value in asdict(self.settings).items() if made_with.get(name) != value]
+        if other:
+            values = ", ".join(f"{name} {made_with.get(name)}" for name in other)
+            raise TrainingError(f"checkpoint {path} was made with {values}; give the same, or train without --resume")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.masks, self.history = state["masks"], state["history"]
