@@ -109,7 +109,8 @@ class Broadcaster(wiring.Component):
     """Merge results of the cell units, ends of layers and input into one stream of events for all lanes.
 
     One item a cycle; results first, then the end of their layer, then input. An event is sent only when every lane has room.
-    The end of a layer follows the ``final`` result of every cell unit; until then no result of a later job is taken.
+    The end of a layer follows the ``final`` result of every cell unit; until then no result of a later job is taken. Results
+    that carry nothing but ``final`` take no turn.
 
     Members
     -------
@@ -142,17 +143,21 @@ class Broadcaster(wiring.Component):
         m = Module()
         config = self._config
         delivered = Signal(config.cell_units)  # cell units whose final result of the job was taken
-        waiting = Cat(result.valid for result in self.results) & ~delivered
-        chosen = Signal(config.cell_units)
+        waiting, chosen = Signal(config.cell_units), Signal(config.cell_units)
         result = Signal(Result(config))
+        tag = Signal(JobTag(config))  # of the job that is being delivered
         m.d.comb += chosen.eq(waiting & -waiting)
         for index, candidate in enumerate(self.results):
+            offered = candidate.valid & ~delivered[index]
+            is_empty = candidate.payload.kind == ResultKind.NONE
+            m.d.comb += [waiting[index].eq(offered & ~is_empty), candidate.ready.eq(offered & is_empty)]
             with m.If(chosen[index]):
                 m.d.comb += result.eq(candidate.payload)
+            with m.If(candidate.valid & candidate.ready):
+                m.d.sync += [delivered[index].eq(candidate.payload.tag.final), tag.eq(candidate.payload.tag)]
 
         event, valid = Signal(Event(config)), Signal()
         item = self.output.payload
-        tag = Signal(JobTag(config))  # of the job that was delivered
         is_event = result.kind == ResultKind.EVENT
         to_output = (result.kind == ResultKind.LOGIT) | (is_event & result.tag.output)
 
@@ -172,9 +177,8 @@ class Broadcaster(wiring.Component):
                 self.stalled.eq(is_event & ~self.lanes_ready),
             ]
             for index, candidate in enumerate(self.results):
-                m.d.comb += candidate.ready.eq(chosen[index] & go)
-                with m.If(chosen[index] & go & result.tag.final):
-                    m.d.sync += [delivered[index].eq(1), tag.eq(result.tag)]
+                with m.If(chosen[index]):
+                    m.d.comb += candidate.ready.eq(go)
 
         with m.Elif(delivered.all()):
             ends_step = tag.readout | tag.output
