@@ -1,0 +1,148 @@
+"""What cocotb tests share: clock and reset, stream sources and sinks with random stalls, payloads as integers."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import cocotb
+from amaranth.hdl import Const, Shape, ShapeCastable, ShapeLike
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+
+warnings.simplefilter("error")
+# The AXI masters are written for an older cocotb.
+warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"cocotb(ext|_bus)\.")
+
+PERIOD = 10  # ns
+STALLS = (0.0, 0.2, 0.7)  #: shares of stalled cycles that every stream should be tried with
+
+
+def pack(shape: ShapeLike, value: Any) -> int:
+    """Return the bits of a payload: an int, an enum member, or a mapping (nested as the layout is) of its fields."""
+    if isinstance(shape, ShapeCastable):
+        return Const.cast(shape.const(value)).value & ((1 << Shape.cast(shape).width) - 1)
+    width = Shape.cast(shape).width
+    if Const(int(value), Shape.cast(shape)).value != int(value):
+        raise ValueError(f"{value} does not fit {shape!r}")
+    return int(value) & ((1 << width) - 1)
+
+
+def unpack(shape: ShapeLike, bits: int) -> Any:
+    """Return the payload that bits stand for: an int, an enum member, or a struct with its fields as attributes."""
+    if isinstance(shape, ShapeCastable):
+        return shape.from_bits(bits)
+    cast = Shape.cast(shape)
+    return bits - (1 << cast.width) if cast.signed and bits >> (cast.width - 1) else bits
+
+
+def fields(payload: Any) -> dict[str, Any]:
+    """Return the fields of an unpacked struct by name."""
+    return {name: payload[name] for name, _ in payload.shape()}
+
+
+async def start(dut, *, idle: Iterable[str] = ()) -> None:
+    """Start the clock, set the inputs named ``idle`` to 0, and reset for two cycles."""
+    cocotb.start_soon(Clock(dut.clk, PERIOD, "ns").start())
+    for name in idle:
+        getattr(dut, name).value = 0
+    dut.rst.value = 1
+    for _ in range(2):
+        await RisingEdge(dut.clk)
+    dut.rst.value = 0
+
+
+class StreamSource:
+    """Send payloads to the input stream ``name`` of a design, each cycle stalled with probability ``stall``.
+
+    Once valid is high it and the payload stay until ready, as the protocol wants. ``stall`` may be changed at any time.
+    """
+
+    def __init__(self, dut, name: str, shape: ShapeLike, *, stall: float = 0.0, rng: random.Random | None = None):
+        self.shape, self.stall = shape, stall
+        self.sent = 0  #: payloads accepted
+        self._rng = rng or random.Random(random.random())
+        self._queue: list[int] = []
+        self._clock = dut.clk
+        self._valid, self._ready = getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")
+        self._payload = getattr(dut, f"{name}__payload")
+        self._valid.value = 0
+        self._payload.value = 0
+        cocotb.start_soon(self._run())
+
+    def send(self, *payloads: Any) -> None:
+        """Queue payloads; see :func:`pack`."""
+        self._queue += [pack(self.shape, payload) for payload in payloads]
+
+    @property
+    def sent_all(self) -> bool:
+        return not self._queue
+
+    async def wait(self, *, timeout: int = 100_000) -> None:
+        """Wait until everything queued was accepted."""
+        await wait_until(self._clock, lambda: self.sent_all, timeout=timeout)
+
+    async def _run(self) -> None:
+        valid = False
+        while True:
+            await RisingEdge(self._clock)
+            if valid and self._ready.value:
+                self._queue.pop(0)
+                self.sent += 1
+                valid = False
+                self._valid.value = 0
+            if not valid and self._queue and self._rng.random() >= self.stall:
+                valid = True
+                self._payload.value = self._queue[0]
+                self._valid.value = 1
+
+
+class StreamSink:
+    """Receive the output stream ``name`` of a design, each cycle stalled with probability ``stall``.
+
+    Checks the protocol: valid, once high, stays, and the payload with it, until ready.
+    """
+
+    def __init__(self, dut, name: str, shape: ShapeLike, *, stall: float = 0.0, rng: random.Random | None = None):
+        self.shape, self.stall, self.name = shape, stall, name
+        self.received: list[Any] = []  #: payloads, unpacked
+        self._rng = rng or random.Random(random.random())
+        self._clock, self._reset = dut.clk, dut.rst
+        self._valid, self._ready = getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")
+        self._payload = getattr(dut, f"{name}__payload")
+        self._ready.value = 0
+        cocotb.start_soon(self._run())
+
+    async def receive(self, count: int, *, timeout: int = 100_000) -> list[Any]:
+        """Wait for ``count`` payloads beyond those taken before, and take them."""
+        await wait_until(self._clock, lambda: len(self.received) >= count, timeout=timeout)
+        taken, self.received[:] = self.received[:count], self.received[count:]
+        return taken
+
+    async def _run(self) -> None:
+        ready, waiting = False, None
+        while True:
+            await RisingEdge(self._clock)
+            if self._reset.value:
+                waiting = None
+            elif self._valid.value:
+                bits = int(self._payload.value)
+                assert waiting in (None, bits), f"{self.name}: {waiting:#x} became {bits:#x} while stalled"
+                waiting = None if ready else bits
+                if ready:
+                    self.received.append(unpack(self.shape, bits))
+            else:
+                assert waiting is None, f"{self.name}: valid fell while stalled"
+            ready = self._rng.random() >= self.stall
+            self._ready.value = ready
+
+
+async def wait_until(clock, condition: Callable[[], bool], *, timeout: int = 100_000) -> None:
+    """Wait until a condition holds after a rising edge; fail after ``timeout`` cycles."""
+    for _ in range(timeout):
+        if condition():
+            return
+        await RisingEdge(clock)
+    raise AssertionError(f"nothing happened for {timeout} cycles")

