@@ -30,17 +30,39 @@ from golden.reference import Trace, run
 Integers = NDArray[Any]
 
 
-def fan_out(network: FixedNetwork, *, readout: bool = True) -> list[tuple[NDArray[np.int64], int]]:
-    """Return for each group the length of every source's list, int64 (sources,), and its length were no weight 0."""
-    groups = [[network.layers[0].kernel]]
+@dataclass(frozen=True)
+class FanOut:
+    """Fan-out lists of one group of sources.
+
+    forward, recurrent : int64 (sources,)
+        Entries of each source's list that feed the next layer (or the readout), and its own layer at the next step.
+    dense : int
+        Length of every list if no weight were 0.
+    """
+
+    forward: NDArray[np.int64]
+    recurrent: NDArray[np.int64]
+    dense: int
+
+    @property
+    def whole(self) -> NDArray[np.int64]:
+        return self.forward + self.recurrent
+
+
+def fan_out(network: FixedNetwork, *, readout: bool = True) -> list[FanOut]:
+    """Return the lists of the inputs, then of each layer's units."""
+
+    def lengths(kernel: Integers | None, sources: int) -> NDArray[np.int64]:
+        return np.zeros(sources, np.int64) if kernel is None else np.count_nonzero(kernel, axis=1)
+
+    kernel = network.layers[0].kernel
+    groups = [FanOut(lengths(kernel, network.inputs), lengths(None, network.inputs), kernel.shape[1])]
     for layer, above in zip(network.layers, (*network.layers[1:], network.readout), strict=True):
-        groups.append([layer.recurrent_kernel])
-        if above is not None and (readout or above is not network.readout):
-            groups[-1].append(above.kernel)
-    return [
-        (sum(np.count_nonzero(kernel, axis=1) for kernel in kernels), sum(kernel.shape[1] for kernel in kernels))
-        for kernels in groups
-    ]
+        counted = above is not None and (readout or above is not network.readout)
+        forward = above.kernel if above is not None and counted else None
+        dense = layer.recurrent_kernel.shape[1] + (0 if forward is None else forward.shape[1])
+        groups.append(FanOut(lengths(forward, layer.units), lengths(layer.recurrent_kernel, layer.units), dense))
+    return groups
 
 
 def _active(trace: Trace, inputs: Integers) -> list[NDArray[np.bool_]]:
@@ -53,11 +75,24 @@ def theoretical_events(trace: Trace, inputs: Integers) -> NDArray[np.int64]:
 
 
 def theoretical_macs(
-    network: FixedNetwork, trace: Trace, inputs: Integers, *, readout: bool = True
+    network: FixedNetwork,
+    trace: Trace,
+    inputs: Integers,
+    *,
+    sequence_end: NDArray[np.bool_] | None = None,
+    readout: bool = True,
 ) -> NDArray[np.int64]:
-    """Return the MACs that a machine without waste does, int64 (time, batch, groups): the hardware's count exactly."""
-    lists = zip(_active(trace, inputs), fan_out(network, readout=readout), strict=True)
-    return np.stack([active.astype(np.int64) @ lengths for active, (lengths, _) in lists], axis=2)
+    """Return the MACs that a machine without waste does, int64 (time, batch, groups): the hardware's count exactly.
+
+    sequence_end : bool (time, batch)
+        Steps that end a sequence: nothing follows them, so only the forward part of a unit's list is walked.
+    """
+    macs = []
+    for active, lists in zip(_active(trace, inputs), fan_out(network, readout=readout), strict=True):
+        events = active.astype(np.int64)
+        goes_on = 1 if sequence_end is None else ~np.asarray(sequence_end, bool)
+        macs.append(events @ lists.forward + (events @ lists.recurrent) * goes_on)
+    return np.stack(macs, axis=2)
 
 
 @dataclass(frozen=True)
@@ -85,19 +120,26 @@ class Counts:
         return float(self.both.mean()) / self.product - 1 if self.product else 0.0
 
 
-def count(network: FixedNetwork, trace: Trace, inputs: Integers, *, readout: bool = True) -> list[Counts]:
-    """Return the counts of every group, and of all together last.
+def count(
+    network: FixedNetwork,
+    trace: Trace,
+    inputs: Integers,
+    *,
+    sequence_end: NDArray[np.bool_] | None = None,
+    readout: bool = True,
+) -> list[Counts]:
+    """Return the counts of every group, and of all together last; ``sequence_end`` affects ``both`` alone.
 
     The densities of the total are those of the whole network: its product is not the sum of the groups' products.
     """
     rows = []
     lists = fan_out(network, readout=readout)
     events = theoretical_events(trace, inputs)
-    both = theoretical_macs(network, trace, inputs, readout=readout)
-    for g, (lengths, dense_length) in enumerate(lists):
+    both = theoretical_macs(network, trace, inputs, sequence_end=sequence_end, readout=readout)
+    for g, group in enumerate(lists):
         name = f"layer {g - 1}" if g else "inputs"
-        dense = len(lengths) * dense_length
-        rows.append(Counts(name, dense, int(lengths.sum()), events[..., g] * dense_length, both[..., g]))
+        dense = len(group.forward) * group.dense
+        rows.append(Counts(name, dense, int(group.whole.sum()), events[..., g] * group.dense, both[..., g]))
     activity_sparse = np.sum([row.activity_sparse for row in rows], axis=0)
     dense, weight_sparse = (sum(getattr(row, name) for row in rows) for name in ("dense", "weight_sparse"))
     return [*rows, Counts("all", dense, weight_sparse, activity_sparse, both.sum(axis=2))]

@@ -20,8 +20,8 @@ def draw(*, layers=(9, 7), outputs=4, density=0.4, seed=0, steps=6, activity=0.4
     return network, inputs, reference.run(network, inputs)
 
 
-def enumerate_macs(network, trace, inputs):
-    """Walk every active source, every step, every weight."""
+def enumerate_macs(network, trace, inputs, sequence_end=None):
+    """Walk every active source, every step, every weight; recurrent ones only where a step follows."""
     steps, batch, _ = inputs.shape
     macs_seen = np.zeros((steps, batch, 1 + len(network.layers)), np.int64)
     events = np.zeros_like(macs_seen)
@@ -36,7 +36,8 @@ def enumerate_macs(network, trace, inputs):
                 for j, value in enumerate(trace.y[l][t, b]):
                     if value:
                         events[t, b, 1 + l] += 1
-                        macs_seen[t, b, 1 + l] += sum(1 for w in layer.recurrent_kernel[j] if w)
+                        if sequence_end is None or not sequence_end[t, b]:
+                            macs_seen[t, b, 1 + l] += sum(1 for w in layer.recurrent_kernel[j] if w)
                         if above is not None:
                             macs_seen[t, b, 1 + l] += sum(1 for w in above.kernel[j] if w)
     return events, macs_seen
@@ -50,6 +51,17 @@ def test_counts_equal_enumeration(seed, outputs):
     assert events.sum() > 0
     np.testing.assert_array_equal(macs.theoretical_events(trace, inputs), events)
     np.testing.assert_array_equal(macs.theoretical_macs(network, trace, inputs), enumerated)
+
+
+@pytest.mark.parametrize("outputs", [None, 4])
+def test_the_end_of_a_sequence_walks_forward_entries_only(outputs):
+    network, inputs, trace = draw(seed=3, layers=(9, 7), outputs=outputs)
+    sequence_end = np.zeros(inputs.shape[:2], bool)
+    sequence_end[-1] = sequence_end[2, 1] = True
+    _, enumerated = enumerate_macs(network, trace, inputs, sequence_end)
+    counted = macs.theoretical_macs(network, trace, inputs, sequence_end=sequence_end)
+    np.testing.assert_array_equal(counted, enumerated)
+    assert counted.sum() < macs.theoretical_macs(network, trace, inputs).sum()
 
 
 def test_a_silent_fire_costs_nothing():
