@@ -76,8 +76,9 @@ def read_array(path: Path) -> Array:
     ModelError
         If it cannot be read, is damaged, or holds anything else.
     """
+    data = _read(path)
     try:
-        array = np.load(_read(path), allow_pickle=False).astype(np.float64)
+        array = np.load(data, allow_pickle=False).astype(np.float64)
     except (*DAMAGED, AttributeError):
         raise ModelError(f"{path} is cut short or no .npy file of numbers; write it with numpy.save") from None
     if not np.isfinite(array).all():
