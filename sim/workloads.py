@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -166,13 +167,14 @@ def main() -> None:
         prog="python -m sim.workloads",
         description="Draw the networks of the benchmark, and report their sparsity, activity and balance over lanes.",
     ).parse_args()
-    table = Table("network", "inputs, units", "sparse", "active", "lanes", "entries", "in turn", "dealt")
+    table = Table("network", "units", "sparse", "active", "lanes", "entries", "in turn", "dealt", box=box.SIMPLE)
+    table.caption = "Inputs as many as units in a layer. Entries a step; the busiest lane relative to the mean lane."
     for make in track(WORKLOADS.values(), description="drawing networks", console=Console(stderr=True), transient=True):
         workload = make()
         network, rates = workload.network, workload.rates
         weights = [matrix.weights for matrix in matrices(network)]
         sparse = 1 - sum(map(np.count_nonzero, weights)) / sum(w.size for w in weights)
-        sizes = f"{network.inputs}, {len(network.layers)} x {network.layers[0].units}"
+        units = f"{len(network.layers)} x {network.layers[0].units}"
         for lanes in workload.lanes:
             in_turn, dealt = np.zeros(lanes), np.zeros(lanes)
             work = [phases.sum(axis=1) for phases in unit_work(network, rates)]
@@ -180,12 +182,9 @@ def main() -> None:
                 np.add.at(in_turn, np.arange(len(entries)) % lanes, entries)
                 np.add.at(dealt, lane, entries)
             table.add_row(
-                workload.name, sizes, f"{sparse:.1%}", f"{rates.mean():.1%}", str(lanes), f"{dealt.sum():,.0f}",
+                workload.name, units, f"{sparse:.1%}", f"{rates.mean():.1%}", str(lanes), f"{dealt.sum():,.0f}",
                 f"{balance(in_turn):.4f}", f"{balance(dealt):.4f}",
             )  # fmt: skip
-    table.caption = (
-        "entries a step, expected; those of the busiest lane relative to the mean lane, units in turn and dealt"
-    )
     Console().print(table)
 
 

@@ -101,8 +101,8 @@ def test_command(workloads, monkeypatch, capsys):
     monkeypatch.setattr(sim.workloads, "WORKLOADS", {name: lambda w=w: w for name, w in workloads.items()})
     sim.workloads.main()
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if any(n in line for n in WORKLOADS)]
-    assert [line[1] for line in lines] == ["wide", "square", "square", "stack", "banked"]
+    assert [line[0] for line in lines] == ["wide", "square", "square", "stack", "banked"]
     for line in lines:
-        in_turn, dealt = float(line[-4]), float(line[-2])
+        in_turn, dealt = float(line[-2]), float(line[-1])
         assert dealt < 1.01
-        assert in_turn > (1.1 if line[1] != "banked" else 0.9999)
+        assert in_turn > (1.1 if line[0] != "banked" else 0.9999)
