@@ -184,6 +184,13 @@ def balance(load: Floats) -> float:
     return float(load.max() / load.mean()) if load.any() else 1.0
 
 
+def _read_activity(path: Path) -> list[float]:
+    try:
+        return [float(word) for word in path.read_text().split()]
+    except (OSError, ValueError) as error:
+        raise CompileError(f"activity file {path}: {error}; give a text file of one number for each source") from None
+
+
 def _print_report(name: str, compiled: Compiled) -> None:
     network, image = compiled.network, compiled.image
     lanes, sources = image.count.shape
@@ -225,7 +232,7 @@ def main() -> None:
         model = load(arguments.model)
         if model.fixed is None:
             raise CompileError(f"{arguments.model} holds no integer network; quantise it first")
-        activity = None if arguments.activity is None else np.loadtxt(arguments.activity).ravel()
+        activity = None if arguments.activity is None else _read_activity(arguments.activity)
         need = required(model.fixed, arguments.lanes, activity=activity)
         capacity = Capacity(cell_units=arguments.cell_units, config_id=arguments.config_id, **need)
         compiled = compile(model.fixed, capacity, activity=activity)

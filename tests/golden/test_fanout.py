@@ -337,7 +337,16 @@ def test_command(model_file, tmp_path):
     [
         (["--lanes", "65"], "error: lanes is 65; it must be from 1 to 64\n"),
         (["--lanes", "4", "--cell-units", "3"], "error: 3 cell units cannot share 4 lanes; choose a divisor\n"),
-        (["--activity", "nowhere.txt"], "error: nowhere.txt not found.\n"),
+        (
+            ["--activity", "nowhere.txt"],
+            "error: activity file nowhere.txt: [Errno 2] No such file or directory: 'nowhere.txt'; give a text file of "
+            "one number for each source\n",
+        ),
+        (
+            ["--activity", "pyproject.toml"],
+            "error: activity file pyproject.toml: could not convert string to float: '[build-system]'; give a text file "
+            "of one number for each source\n",
+        ),
     ],
 )
 def test_command_refuses(model_file, tmp_path, arguments, message):
