@@ -344,8 +344,8 @@ def test_command(model_file, tmp_path):
         ),
         (
             ["--activity", "pyproject.toml"],
-            "error: activity file pyproject.toml: could not convert string to float: '[build-system]'; give a text file "
-            "of one number for each source\n",
+            "error: activity file pyproject.toml: could not convert string to float: '[build-system]'; give a text "
+            "file of one number for each source\n",
         ),
     ],
 )
