@@ -26,6 +26,7 @@ from golden.prune import Masks, apply_masks, magnitude_masks, prunable, sparsiti
 
 Record = dict[str, Any]  #: one line of the log
 
+EPOCHS_MAX = 100_000
 GRADIENT_NORM = 1.0  #: gradients are scaled down to this norm
 DAMPENING, SUPPORT = (
     1.0,
@@ -59,13 +60,25 @@ class Settings:
     weight_decay: float = 0.01
     activity_penalty: float = 0.15
     threshold_mean: float = 0.02
-    dropconnect: float = 0.0
     sparsity: float = 0.85
     rounds: int = 10
     shift: int = 1
+    label_smoothing: float = 0.1
     weight_bits: int = 8
     y_bits: int = 8
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("units", 1, 4096), ("epochs", 1, EPOCHS_MAX), ("batch", 1, 1 << 16), ("rounds", 1, 1000), ("shift", 0, 64),
+            ("learning_rate", 0, 1), ("weight_decay", 0, 100), ("activity_penalty", 0, 100), ("sparsity", 0, 0.999),
+            ("threshold_mean", 0.001, 0.999), ("label_smoothing", 0, 0.9), ("y_bits", 8, 16), ("seed", 0, 1 << 31),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise TrainingError(f"{name} is {value}; it must be from {low} to {high}")
+        if self.weight_bits not in (4, 8):
+            raise TrainingError(f"weight_bits is {self.weight_bits}; it must be 4 or 8")
 
     def plan(self) -> list[tuple[float, float]]:
         """Return the sparsity and the learning rate of every epoch.
@@ -129,7 +142,6 @@ class Run:
             int(dataset.train.labels.max()) + 1,
             batch_first=True,
             threshold_mean=settings.threshold_mean,
-            dropconnect=settings.dropconnect,
             dampening=DAMPENING,
             support=SUPPORT,
         )
@@ -153,8 +165,7 @@ class Run:
             apply_masks(self.weights, self.masks)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + index)
-        torch.manual_seed(self.settings.seed * 1_000_003 + index)  # DropConnect draws from the global generator
+        generator = torch.Generator().manual_seed(self.settings.seed * EPOCHS_MAX + index)
         order = torch.randperm(len(self.dataset.train), generator=generator)
         losses = [self._step(batch, generator) for batch in order.split(self.settings.batch)]
         record = {"epoch": index, "sparsity": sparsity_of(self.weights), "learning_rate": rate}
@@ -167,7 +178,8 @@ class Run:
         """Take one step of the optimizer on the samples of the given indices; return the loss."""
         x = shifted(torch.from_numpy(self.dataset.train.inputs)[batch], self.settings.shift, generator)
         output = self.model.train()(x)
-        loss = functional.cross_entropy(output.result[:, -1], torch.from_numpy(self.dataset.train.labels)[batch])
+        labels, smoothing = torch.from_numpy(self.dataset.train.labels)[batch], self.settings.label_smoothing
+        loss = functional.cross_entropy(output.result[:, -1], labels, label_smoothing=smoothing)
         loss = loss + self.settings.activity_penalty * output.layers[0].o.mean()
         if not math.isfinite(loss.item()):
             raise TrainingError(
@@ -205,7 +217,7 @@ class Run:
         try:
             state = torch.load(path, weights_only=True)
             made_with = state["settings"]
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
             reason = type(error).__name__
             raise TrainingError(f"checkpoint {path} is damaged ({reason}); train without --resume") from None
         other = [name for name, value in asdict(self.settings).items() if made_with.get(name) != value]

@@ -42,10 +42,10 @@ HELP = {
     "weight_decay": "of AdamW, on the weights that can be pruned",
     "activity_penalty": "added to the loss: this times the share of units that fire",
     "threshold_mean": "mean of the thresholds at the start, between 0 and 1",
-    "dropconnect": "probability with which a recurrent weight is dropped in training",
     "sparsity": "share of weights pruned, 0 to less than 1",
     "rounds": "rounds of pruning",
     "shift": "move each training sample at random by up to this many steps and channels",
+    "label_smoothing": "probability given to all the other classes in the training targets",
     "weight_bits": "of the integer weights, 8 or 4",
     "y_bits": "of the integer value of an event, 8 to 16",
     "seed": "of everything random",
@@ -107,7 +107,10 @@ def train(
         Naming what is wrong and what to do.
     """
     session = Run(settings, dataset)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"cannot write to {directory} ({error.strerror}); choose another folder") from None
     checkpoint = directory / f"{name}.checkpoint"
     if resume and checkpoint.exists():
         session.load(checkpoint)
