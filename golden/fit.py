@@ -51,6 +51,8 @@ class Settings:
         Share of zeros, in [0, 1), among the weights of kernels, recurrent kernels and readout together.
     shift : int
         Each sample is moved by up to this many steps and channels, at random, whenever it is trained on.
+    noise : float
+        Standard deviation of the normal noise then added to it.
     """
 
     units: int = 128
@@ -63,6 +65,7 @@ class Settings:
     sparsity: float = 0.85
     rounds: int = 10
     shift: int = 1
+    noise: float = 0.1
     label_smoothing: float = 0.1
     weight_bits: int = 8
     y_bits: int = 8
@@ -70,9 +73,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("units", 1, 4096), ("epochs", 1, EPOCHS_MAX), ("batch", 1, 1 << 16), ("rounds", 1, 1000), ("shift", 0, 64),
-            ("learning_rate", 0, 1), ("weight_decay", 0, 100), ("activity_penalty", 0, 100), ("sparsity", 0, 0.999),
-            ("threshold_mean", 0.001, 0.999), ("label_smoothing", 0, 0.9), ("y_bits", 8, 16), ("seed", 0, 1 << 31),
+            ("units", 1, 4096), ("epochs", 1, EPOCHS_MAX), ("batch", 1, 1 << 16), ("learning_rate", 0, 1),
+            ("weight_decay", 0, 100), ("activity_penalty", 0, 100), ("threshold_mean", 0.001, 0.999),
+            ("sparsity", 0, 0.999), ("rounds", 1, 1000), ("shift", 0, 64), ("noise", 0, 100),
+            ("label_smoothing", 0, 0.9), ("y_bits", 8, 16), ("seed", 0, 1 << 31),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
@@ -177,6 +181,7 @@ class Run:
     def _step(self, batch: Tensor, generator: torch.Generator) -> float:
         """Take one step of the optimizer on the samples of the given indices; return the loss."""
         x = shifted(torch.from_numpy(self.dataset.train.inputs)[batch], self.settings.shift, generator)
+        x += self.settings.noise * torch.randn(x.shape, generator=generator)
         output = self.model.train()(x)
         labels, smoothing = torch.from_numpy(self.dataset.train.labels)[batch], self.settings.label_smoothing
         loss = functional.cross_entropy(output.result[:, -1], labels, label_smoothing=smoothing)
