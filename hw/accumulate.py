@@ -6,25 +6,28 @@ from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES
 from hw.config import CoreConfig
-from hw.event import Target
+from hw.delay import delay
+from hw.event import Drain, Target
 from hw.vendor.generic import MULTIPLIER_LATENCY, PipelinedMemory
 
 
 class Accumulators(wiring.Component):
     """Add products to sums; read and clear the sums of a unit.
 
-    One operation a cycle. A sum is read, added to and written over 4 cycles, so an operation whose target was used 1 to 3
-    operations ago waits (``i.ready`` is low): lists never repeat a target, so this happens only where two lists meet.
+    One product a cycle. A sum is read, added to and written over 4 cycles, so an operation whose target was used 1 to 3
+    operations ago waits (``i.ready`` is low): lists never repeat a target, so this happens only where two lists meet. A
+    drain comes first: it takes the cycle of an operation, or, with ``config.split_banks``, only of one on the same bank.
 
-    The product of an operation is expected 3 cycles after the operation was accepted. A drain takes no product; its sums
-    are at ``sums`` 3 cycles after it was accepted.
+    The product of an operation is expected 3 cycles after the operation was accepted.
 
     Members
     -------
     i : In(stream.Signature(Target))
     product : In(signed(product_bits))
+    drain : In(Drain)
+        Read and clear one row, always obeyed; its sums are complete, so no operation under way has its target.
     sums : Out(ArrayLayout(signed(acc_bits), 4))
-        gx, z, r, gh of the row that is being drained.
+        gx, z, r, gh of the row that was drained 3 cycles ago.
     """
 
     #: Operations between which a target must not come again: from read to write.
@@ -35,45 +38,60 @@ class Accumulators(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(Target(config))),
             "product": In(signed(config.product_bits)),
+            "drain": In(Drain(config)),
             "sums": Out(data.ArrayLayout(signed(config.acc_bits), len(GATES))),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        target, drain = self.i.payload, self.drain
 
-        # The last targets accepted, newest first, one for each cycle that they need to the write.
-        recent = [Signal(Target(config), name=f"target_{k}", reset_less=True) for k in range(self.HAZARD_DISTANCE)]
-        recent_valid = [Signal(name=f"target_valid_{k}") for k in range(self.HAZARD_DISTANCE)]
-        accept = Signal()
-        target = self.i.payload
-        same = [
-            valid & (old.bank == target.bank) & (old.row == target.row)
-            & ((old.gate == target.gate) | old.drain | target.drain)
-            for old, valid in zip(recent, recent_valid, strict=True)
-        ]  # fmt: skip
-        m.d.comb += [self.i.ready.eq(~Cat(same).any()), accept.eq(self.i.valid & self.i.ready)]
-        m.d.sync += [recent[0].eq(target), recent_valid[0].eq(accept)]
-        for k in range(1, self.HAZARD_DISTANCE):
-            m.d.sync += [recent[k].eq(recent[k - 1]), recent_valid[k].eq(recent_valid[k - 1])]
+        # Operations under way, newest first, one for each cycle from acceptance to the write; drains likewise.
+        targets, valid, drains = [target], [Signal()], [drain]
+        for k in range(self.HAZARD_DISTANCE + 1):
+            targets.append(delay(m, targets[-1], 1, f"target_{k}"))
+            valid.append(delay(m, valid[-1], 1, f"target_valid_{k}", init=0))
+            drains.append(delay(m, drains[-1], 1, f"drain_{k}", init={}))
+        hazard = Cat(
+            valid[k] & (targets[k].as_value() == target.as_value()) for k in range(1, self.HAZARD_DISTANCE + 1)
+        ).any()
+        taken = drain.valid & ((drain.bank == target.bank) if config.split_banks else 1)
+        m.d.comb += [self.i.ready.eq(~hazard & ~taken), valid[0].eq(self.i.valid & self.i.ready)]
 
         # The read starts one cycle after acceptance, and so ends with the multiplication.
-        read_at, add_at = recent[0], recent[MULTIPLIER_LATENCY - 1]
+        adds = MULTIPLIER_LATENCY
         total = Signal(signed(config.acc_bits), reset_less=True)
-        write = Signal(Target(config), reset_less=True)
-        write_valid = Signal()
-        m.d.sync += [
-            total.eq(Mux(add_at.drain, 0, self.sums[add_at.gate] + self.product)),
-            write.eq(add_at),
-            write_valid.eq(recent_valid[MULTIPLIER_LATENCY - 1]),
-        ]
+        addends = Signal(data.ArrayLayout(signed(config.acc_bits), len(GATES)))
+        m.d.sync += total.eq(addends[targets[adds].gate] + self.product)
+
+        banks = range(2) if config.split_banks else [None]
         for gate, name in enumerate(GATES):
-            m.submodules[name] = memory = PipelinedMemory(shape=signed(config.acc_bits), depth=2 << config.row_bits)
+            read_data = []
+            for bank in banks:
+
+                def address(at, bank=bank):
+                    return at.row if bank is not None else Cat(at.row, at.bank)
+
+                def is_here(at, bank=bank):
+                    return 1 if bank is None else at.bank == bank
+
+                memory = PipelinedMemory(
+                    shape=signed(config.acc_bits), depth=(2 if bank is None else 1) << config.row_bits
+                )
+                m.submodules[name if bank is None else f"{name}_{bank}"] = memory
+                reads = drains[1].valid & is_here(drains[1])
+                clears = drains[-1].valid & is_here(drains[-1])
+                writes = valid[-1] & is_here(targets[-1]) & (targets[-1].gate == gate)
+                m.d.comb += [
+                    memory.read_addr.eq(Mux(reads, address(drains[1]), address(targets[1]))),
+                    memory.write_en.eq(clears | writes),
+                    memory.write_addr.eq(Mux(clears, address(drains[-1]), address(targets[-1]))),
+                    memory.write_data.eq(Mux(clears, 0, total)),
+                ]
+                read_data.append(memory.read_data)
             m.d.comb += [
-                memory.read_addr.eq(Cat(read_at.row, read_at.bank)),
-                self.sums[gate].eq(memory.read_data),
-                memory.write_en.eq(write_valid & (write.drain | (write.gate == gate))),
-                memory.write_addr.eq(Cat(write.row, write.bank)),
-                memory.write_data.eq(total),
+                addends[gate].eq(Mux(targets[adds].bank, read_data[-1], read_data[0])),
+                self.sums[gate].eq(Mux(drains[adds].bank, read_data[-1], read_data[0])),
             ]
         return m

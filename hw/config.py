@@ -45,6 +45,9 @@ class CoreConfig:
         Signed width of any event's value, ``y_bits + 1`` to 17.
     acc_bits : int
         Width of a sum, 16 to 32.
+    split_banks : bool
+        Whether each accumulator bank is a memory of its own. If so, a unit's sums are read while the lane goes on adding
+        to the other bank; if not, the read costs the lane one cycle, and the accumulators half the memories.
     counters : bool
         Whether the operation counters are built.
 
@@ -65,6 +68,7 @@ class CoreConfig:
     y_bits: int = 8
     value_bits: int = 9
     acc_bits: int = 24
+    split_banks: bool = False
     counters: bool = True
 
     def __post_init__(self):

@@ -89,10 +89,10 @@ class Operation(data.StructLayout):
 
 
 class Target(data.StructLayout):
-    """One accumulator; a drain reads and clears all four gates of its row."""
+    """One accumulator."""
 
     def __init__(self, config: CoreConfig):
-        super().__init__({"drain": 1, "bank": 1, "row": config.row_bits, "gate": 2})
+        super().__init__({"bank": 1, "row": config.row_bits, "gate": 2})
 
 
 class JobTag(data.StructLayout):

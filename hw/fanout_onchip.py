@@ -28,6 +28,8 @@ class Directory(wiring.Component):
     write_en, write_addr, write_data : In
         Loading.
     o : Out(FanoutList), o_valid : Out(1)
+    pending : Out(range(MEMORY_LATENCY + 1))
+        Events under way here.
     """
 
     def __init__(self, config: CoreConfig):
@@ -35,7 +37,7 @@ class Directory(wiring.Component):
         super().__init__({
             "i": In(Event(config)), "valid": In(1),
             "write_en": In(1), "write_addr": In(range(config.sources)), "write_data": In(DirectoryWord(config)),
-            "o": Out(FanoutList(config)), "o_valid": Out(1),
+            "o": Out(FanoutList(config)), "o_valid": Out(1), "pending": Out(range(MEMORY_LATENCY + 1)),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -50,12 +52,13 @@ class Directory(wiring.Component):
             words.write_data.eq(self.write_data),
         ]
 
-        event, valid = self.i, self.valid
+        event, valid, pending = self.i, self.valid, 0
         for stage in range(MEMORY_LATENCY):
             event_next = Signal(Event(self._config), name=f"event_{stage}", reset_less=True)
             valid_next = Signal(name=f"valid_{stage}")
             m.d.sync += [event_next.eq(event), valid_next.eq(valid)]
-            event, valid = event_next, valid_next
+            event, valid, pending = event_next, valid_next, pending + valid_next
+        m.d.comb += self.pending.eq(pending)
 
         word = words.read_data
         start, count = Signal(self._config.entry_bits), Signal(self._config.count_bits)
@@ -146,7 +149,7 @@ class FanoutOnChip(wiring.Component):
     """Turn broadcast events into the entries of this lane's part of their lists.
 
     Takes one event a cycle and never stalls the broadcaster, which must hold back while ``ready`` is low; there is room
-    for the ``SLACK`` events that may already be under way then. One entry a cycle out.
+    for the ``SLACK`` events that it may send before it sees so. One entry a cycle out.
 
     Members
     -------
@@ -158,8 +161,9 @@ class FanoutOnChip(wiring.Component):
     o : Out(stream.Signature(Operation))
     """
 
-    #: Events under way when ``ready`` falls: directory 2, level and ready registers 2, tree and selection 2.
-    SLACK = 6
+    #: Events that may still come when ``ready`` is decided: one on the bus beside the one seen now, and those sent while
+    #: ``ready`` passes its own register and the register behind the tree that joins all lanes.
+    SLACK = 3
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -192,5 +196,6 @@ class FanoutOnChip(wiring.Component):
         ]
         wiring.connect(m, queue.o, walker.i)
         wiring.connect(m, walker.o, wiring.flipped(self.o))
-        m.d.sync += self.ready.eq(queue.level <= self._config.queue_depth - self.SLACK)
+        room = self._config.queue_depth + 1 - self.SLACK
+        m.d.sync += self.ready.eq(queue.level + directory.pending + self.valid <= room)
         return m

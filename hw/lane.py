@@ -78,28 +78,22 @@ class Lane(wiring.Component):
             self.ready.eq(fanout.ready),
         ]
 
-        # A drain goes first; then the next entry of the list, unless it is a marker.
         operation, waiting = fanout.o.payload, fanout.o.valid
+        target = accumulators.i.payload
         is_entry = Signal()
         m.d.comb += [
             is_entry.eq(operation.kind == EventKind.EVENT),
-            accumulators.i.valid.eq(self.drain.valid | (waiting & is_entry)),
-            fanout.o.ready.eq(~self.drain.valid & (~is_entry | accumulators.i.ready)),
+            accumulators.i.valid.eq(waiting & is_entry),
+            fanout.o.ready.eq(~is_entry | accumulators.i.ready),
+            target.bank.eq(operation.bank),
+            target.row.eq(operation.entry.row),
+            target.gate.eq(operation.entry.gate),
             multiplier.a.eq(operation.entry.weight),
             multiplier.b.eq(operation.value),
             accumulators.product.eq(multiplier.product),
+            accumulators.drain.eq(self.drain),
             self.sums.eq(accumulators.sums),
         ]
-        target = accumulators.i.payload
-        m.d.comb += target.drain.eq(self.drain.valid)
-        with m.If(self.drain.valid):
-            m.d.comb += [target.bank.eq(self.drain.bank), target.row.eq(self.drain.row)]
-        with m.Else():
-            m.d.comb += [
-                target.bank.eq(operation.bank),
-                target.row.eq(operation.entry.row),
-                target.gate.eq(operation.entry.gate),
-            ]
 
         with m.If(waiting & fanout.o.ready):
             with m.If(operation.kind == EventKind.INPUT_END):
@@ -107,11 +101,12 @@ class Lane(wiring.Component):
             with m.If(operation.kind == EventKind.LAYER_END):
                 m.d.sync += self.layers_passed.eq(self.layers_passed + 1)
 
+        stalled = waiting & is_entry & ~accumulators.i.ready
         # The bank is the parity of step and target layer; an input's targets are layer 0, group 1 + l feeds bank t + l + 1.
         m.d.sync += [
             self.activity.mac.eq(waiting & is_entry & fanout.o.ready),
-            self.activity.hazard.eq(waiting & is_entry & ~self.drain.valid & ~accumulators.i.ready),
-            self.activity.drain.eq(waiting & self.drain.valid),
+            self.activity.hazard.eq(stalled & ~self.drain.valid),
+            self.activity.drain.eq(stalled & self.drain.valid),
             self.activity.group.eq(operation.group),
             self.activity.parity.eq(operation.bank ^ operation.group[0]),
         ]
