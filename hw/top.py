@@ -149,7 +149,7 @@ class Top(wiring.Component):
             registers.config_id.config_id.eq(self.config.config_id),
             registers.counter_select.count.eq(len(counter_map(self.config)) if self.config.counters else 0),
             registers.status.loaded.eq(core.loaded),
-            registers.status.idle.eq(~event_input.o.valid & core.idle & event_output.empty),
+            registers.status.idle.eq(~event_input.o.valid & (core.idle | ~core.loaded) & event_output.empty),
             registers.status.error.eq(core.error != Error.NONE),
             registers.error.code.eq(core.error),
             registers.error_detail.detail.eq(core.detail),

@@ -103,6 +103,7 @@ def simulate(
     if str(ROOT) not in sys.path:
         sys.path.append(str(ROOT))  # the simulation gets this path
     runner = get_runner(simulator)
+    broken = None
     try:
         runner.test(
             test_module=module,
@@ -117,8 +118,10 @@ def simulate(
             test_filter=only,
         )
     except (SystemExit, RuntimeError) as error:
-        failures = _failures(results)
-        pytest.fail("\n\n".join(failures) or f"the simulation broke off ({error}):\n{_tail(log)}", pytrace=False)
+        broken = f"the simulation broke off ({error}):\n{_tail(log)}"
+    failures = "\n\n".join(_failures(results))
+    if failures or broken:
+        pytest.fail(failures or broken, pytrace=False)
     if not list(ElementTree.parse(results).iter("testcase")):
         pytest.fail(f"{module} has no cocotb test that matches {only!r}", pytrace=False)
 
