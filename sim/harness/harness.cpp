@@ -3,8 +3,8 @@
 //   harness JOB RESULT [TRACE.vcd]
 //
 // The job and the result are arrays of little-endian numbers; sim/simulator.py writes the one and reads the other. Payloads
-// travel as the packed words of the core's ports: only Python knows their fields. The few bits needed here, and the names
-// that Verilator gives the ports, come from ports.h, which is generated with the model.
+// travel as the packed words of the core's ports: only Python knows their fields. The few bits needed here come from
+// bits.h, which is generated with the model.
 
 #include <cstdint>
 #include <cstdio>
@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "Vegret_core.h"
-#include "ports.h"
+#include "Vharness_top.h"
+#include "bits.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
@@ -22,7 +22,7 @@
 namespace {
 
 constexpr uint64_t kProgressCycles = 1 << 18;  // between two lines on standard output
-constexpr int kResetCycles = 4;
+constexpr int kCounterLatency = 2;  // from the selection, registered outside the core, to the count
 constexpr int kSettleCycles = 64;  // from the end of loading to a core that runs or says why not
 
 enum Status : uint64_t { kDone = 0, kNotLoaded = 1, kHang = 2, kCycleLimit = 3 };
@@ -135,13 +135,10 @@ class Bench {
   }
 
   uint64_t run() {
-    core_.rst = 1;
-    for (int i = 0; i < kResetCycles; ++i) tick();
-    core_.rst = 0;
     if (!load()) return kNotLoaded;
-    core_.PORT_CLEAR_COUNTERS = 1;
+    core_.clear_counters = 1;
     tick();
-    core_.PORT_CLEAR_COUNTERS = 0;
+    core_.clear_counters = 0;
     start_ = cycle_;
     const uint64_t status = stream();
     if (status == kDone) read_counters();
@@ -151,7 +148,7 @@ class Bench {
   void write(const char* path, uint64_t status) {
     FILE* file = std::fopen(path, "wb");
     if (!file) fail(std::string("cannot write ") + path);
-    const uint64_t header[] = {status,      cycle_ - start_, core_.PORT_ERROR, core_.PORT_DETAIL,
+    const uint64_t header[] = {status,      cycle_ - start_, core_.error, core_.detail,
                                next_beat_,  outputs_done_,   times_.size(),    counters_.size()};
     std::fwrite(header, sizeof(header), 1, file);
     std::fwrite(times_.data(), sizeof(StepTimes), times_.size(), file);
@@ -186,14 +183,14 @@ class Bench {
   }
 
   bool load() {
-    core_.PORT_LOAD_VALID = 1;
+    core_.load_valid = 1;
     for (const uint32_t word : job_.image) {
-      core_.PORT_LOAD_PAYLOAD = word;
+      core_.load_payload = word;
       tick();
     }
-    core_.PORT_LOAD_VALID = 0;
+    core_.load_valid = 0;
     for (int i = 0; i < kSettleCycles; ++i) tick();
-    return core_.PORT_LOADED;
+    return core_.loaded;
   }
 
   uint64_t stream() {
@@ -205,13 +202,13 @@ class Bench {
       if (more && !offered) {
         offered = (!job_.stepwise || outputs_done_ >= inputs_done_) && !job_.input_stall[now % job_.input_stall.size()];
       }
-      core_.PORT_I_VALID = offered;
-      if (offered) core_.PORT_I_PAYLOAD = job_.beats[next_beat_];
-      core_.PORT_O_READY = !job_.output_stall[now % job_.output_stall.size()];
+      core_.i_valid = offered;
+      if (offered) core_.i_payload = job_.beats[next_beat_];
+      core_.o_ready = !job_.output_stall[now % job_.output_stall.size()];
       settle();
 
       bool progress = false;
-      if (offered && core_.PORT_I_READY) {
+      if (offered && core_.i_ready) {
         progress = true;
         offered = false;
         if (next_beat_ == first_of_step) times_[inputs_done_].first_input = now;
@@ -221,25 +218,25 @@ class Bench {
         }
         ++next_beat_;
       }
-      if (core_.PORT_O_VALID && core_.PORT_O_READY) {
+      if (core_.o_valid && core_.o_ready) {
         progress = true;
-        outputs_.add(now, core_.PORT_O_PAYLOAD);
-        if (low(core_.PORT_O_PAYLOAD) >> kOutputLastBit & 1) {
+        outputs_.add(now, core_.o_payload);
+        if (low(core_.o_payload) >> kOutputLastBit & 1) {
           if (outputs_done_ < times_.size()) {
             StepTimes& times = times_[outputs_done_];
             times.output = now;
-            times.best_valid = core_.PORT_BEST_VALID;
-            times.best_index = core_.PORT_BEST_INDEX;
+            times.best_valid = core_.best_valid;
+            times.best_index = core_.best_index;
           }
           ++outputs_done_;
         }
       }
-      if (low(core_.PORT_STEP) >> kStepValidBit & 1) {
+      if (low(core_.step) >> kStepValidBit & 1) {
         progress = true;
-        records_.add(now, core_.PORT_STEP);
+        records_.add(now, core_.step);
       }
       progress |= take_updates(now);
-      const bool done = !more && outputs_done_ >= job_.steps && (!kCounters || records_.count() >= job_.steps) && core_.PORT_IDLE;
+      const bool done = !more && outputs_done_ >= job_.steps && (!kCounters || records_.count() >= job_.steps) && core_.idle;
       clock();
 
       if (done) return kDone;
@@ -266,15 +263,15 @@ class Bench {
 
   void read_counters() {
     for (uint64_t index = 0; index < job_.counters; ++index) {
-      core_.PORT_COUNTER_SELECT = index;
-      tick();
+      core_.counter_select = index;
+      for (int i = 0; i < kCounterLatency; ++i) tick();
       settle();
-      counters_.push_back(core_.PORT_COUNTER);
+      counters_.push_back(core_.counter);
     }
   }
 
   Job job_;
-  Vegret_core core_;
+  Vharness_top core_;
 #if VM_TRACE
   VerilatedVcdC trace_;
 #endif
