@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import cocotb
 from amaranth.hdl import Const, Shape, ShapeCastable, ShapeLike
+from amaranth.lib import data
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
@@ -20,22 +21,55 @@ PERIOD = 10  # ns
 STALLS = (0.0, 0.2, 0.7)  #: shares of stalled cycles that every stream should be tried with
 
 
-def pack(shape: ShapeLike, value: Any) -> int:
-    """Return the bits of a payload: an int, an enum member, or a mapping (nested as the layout is) of its fields."""
+def packer(shape: ShapeLike) -> Callable[[Any], int]:
+    """Return the function that :func:`pack` is for one shape; much faster when used often."""
+    if isinstance(shape, data.Layout):
+        parts = {name: (field.offset, packer(field.shape)) for name, field in shape}
+
+        def pack_fields(value):
+            if isinstance(value, data.Const):
+                return value.as_bits()
+            bits = 0
+            for name, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+                offset, pack_item = parts[name]
+                bits |= pack_item(item) << offset
+            return bits
+
+        return pack_fields
     if isinstance(shape, ShapeCastable):
-        return Const.cast(shape.const(value)).value & ((1 << Shape.cast(shape).width) - 1)
-    width = Shape.cast(shape).width
-    if Const(int(value), Shape.cast(shape)).value != int(value):
-        raise ValueError(f"{value} does not fit {shape!r}")
-    return int(value) & ((1 << width) - 1)
+        mask = (1 << Shape.cast(shape).width) - 1
+        return lambda value: Const.cast(shape.const(value)).value & mask
+    cast = Shape.cast(shape)
+    low, mask = -(1 << cast.width - 1) if cast.signed else 0, (1 << cast.width) - 1
+
+    def pack_int(value):
+        if not low <= value <= low + mask:
+            raise ValueError(f"{value} does not fit {shape!r}")
+        return int(value) & mask
+
+    return pack_int
+
+
+def pack(shape: ShapeLike, value: Any) -> int:
+    """Return the bits of a payload: an int, an enum member, or a mapping (nested as the layout is) of its fields.
+
+    Fields that are left out are 0.
+    """
+    return packer(shape)(value)
+
+
+def unpacker(shape: ShapeLike) -> Callable[[int], Any]:
+    """Return the function that :func:`unpack` is for one shape."""
+    if isinstance(shape, ShapeCastable):
+        return shape.from_bits
+    cast = Shape.cast(shape)
+    top, span = 1 << cast.width - 1 if cast.signed else 1 << cast.width, 1 << cast.width
+    return lambda bits: bits - span if bits >= top else bits
 
 
 def unpack(shape: ShapeLike, bits: int) -> Any:
     """Return the payload that bits stand for: an int, an enum member, or a struct with its fields as attributes."""
-    if isinstance(shape, ShapeCastable):
-        return shape.from_bits(bits)
-    cast = Shape.cast(shape)
-    return bits - (1 << cast.width) if cast.signed and bits >> (cast.width - 1) else bits
+    return unpacker(shape)(bits)
 
 
 def fields(payload: Any) -> dict[str, Any]:
@@ -61,7 +95,7 @@ class StreamSource:
     """
 
     def __init__(self, dut, name: str, shape: ShapeLike, *, stall: float = 0.0, rng: random.Random | None = None):
-        self.shape, self.stall = shape, stall
+        self.stall, self._pack = stall, packer(shape)
         self.sent = 0  #: payloads accepted
         self._rng = rng or random.Random(random.random())
         self._queue: list[int] = []
@@ -74,7 +108,7 @@ class StreamSource:
 
     def send(self, *payloads: Any) -> None:
         """Queue payloads; see :func:`pack`."""
-        self._queue += [pack(self.shape, payload) for payload in payloads]
+        self._queue += map(self._pack, payloads)
 
     @property
     def sent_all(self) -> bool:
@@ -106,7 +140,7 @@ class StreamSink:
     """
 
     def __init__(self, dut, name: str, shape: ShapeLike, *, stall: float = 0.0, rng: random.Random | None = None):
-        self.shape, self.stall, self.name = shape, stall, name
+        self.stall, self.name, self._unpack = stall, name, unpacker(shape)
         self.received: list[Any] = []  #: payloads, unpacked
         self._rng = rng or random.Random(random.random())
         self._clock, self._reset = dut.clk, dut.rst
@@ -132,7 +166,7 @@ class StreamSink:
                 assert waiting in (None, bits), f"{self.name}: {waiting:#x} became {bits:#x} while stalled"
                 waiting = None if ready else bits
                 if ready:
-                    self.received.append(unpack(self.shape, bits))
+                    self.received.append(self._unpack(bits))
             else:
                 assert waiting is None, f"{self.name}: valid fell while stalled"
             ready = self._rng.random() >= self.stall

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
-from tests.hw.bench import pack, unpack
+from tests.hw.bench import pack, packer, unpacker
 
 # In the simulation components are made only for the names and shapes of their ports.
 warnings.filterwarnings("ignore", category=UnusedElaboratable)
@@ -35,28 +35,30 @@ class Pins:
 
     def __init__(self, dut, component: wiring.Component, prefix: str = ""):
         self._clock = dut.clk
-        self._ports: dict[str, tuple[Any, Any]] = {}
+        self._shapes, self._inputs, self._outputs = {}, {}, {}
         for path, member, _ in component.signature.flatten(component):
             name = "__".join(map(str, path))
             handle = getattr(dut, prefix + name)
-            self._ports[name] = handle, member.shape
+            self._shapes[name] = member.shape
+            self._outputs[name] = handle, unpacker(member.shape)
             if member.flow is In:
+                self._inputs[name] = handle, packer(member.shape)
                 handle.value = pack(member.shape, member.init) if member.init is not None else 0
 
     def shape(self, name: str) -> Any:
         """Return the shape of a port."""
-        return self._ports[name][1]
+        return self._shapes[name]
 
     def set(self, **inputs: Any) -> None:
         """Set inputs from now on."""
         for name, value in inputs.items():
-            handle, shape = self._ports[name]
-            handle.value = pack(shape, value)
+            handle, pack_value = self._inputs[name]
+            handle.value = pack_value(value)
 
     def get(self, name: str) -> Any:
         """Return the value that a port had in the cycle that just ended."""
-        handle, shape = self._ports[name]
-        return unpack(shape, int(handle.value))
+        handle, unpack_value = self._outputs[name]
+        return unpack_value(int(handle.value))
 
     async def cycle(self, **inputs: Any) -> None:
         """Set inputs, and wait for the end of the cycle that begins now; then :meth:`get` tells what happened in it."""

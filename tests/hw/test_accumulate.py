@@ -10,169 +10,186 @@ from hw.accumulate import Accumulators
 from hw.config import CoreConfig
 from hw.vendor.generic import MULTIPLIER_LATENCY
 from tests.hw.bench import start
-from tests.hw.pins import Pins
+from tests.hw.pins import Pins, Together
 
-CONFIG = CoreConfig(
-    lanes=1, cell_units=1, rows=16, entries=64, sources=16, layers=2, value_bits=9, weight_bits=8, acc_bits=20
-)  # fmt: skip
+PARTS = ("joined", "split")  #: one memory for both banks, or one for each
+ROWS = 16
 SUMS_LATENCY = 3
-PRODUCT_MAX = 1 << CONFIG.product_bits - 1
+WRITE_AFTER = 4  #: cycles from an operation or a drain to the next use of its sums without loss
 
 
-def target(bank, row, gate):
-    return {"drain": 0, "bank": bank, "row": row, "gate": gate}
+def config(part):
+    return CoreConfig(
+        lanes=1, cell_units=1, rows=ROWS, entries=64, sources=16, layers=2, weight_bits=8, value_bits=9, acc_bits=20,
+        split_banks=part == "split",
+    )  # fmt: skip
 
 
-def drain(bank, row):
-    return {"drain": 1, "bank": bank, "row": row, "gate": 0}
+ACC_BITS = config("joined").acc_bits
+PRODUCT_MAX = (1 << config("joined").product_bits - 1) - 1
 
 
-def conflict(a, b):
-    """Whether two targets share a sum; a drain has all four of its row."""
-    same_row = (a["bank"], a["row"]) == (b["bank"], b["row"])
-    return same_row and (a["drain"] or b["drain"] or a["gate"] == b["gate"])
+def parts():
+    return Together(**{part: Accumulators(config(part)) for part in PARTS})
 
 
 class Bench:
-    """Offer targets, give products when they are due, compare sums and stalls with the model in every cycle."""
+    """Offer targets and drains, give products when they are due; compare sums and stalls with a model."""
 
-    def __init__(self, dut):
-        self.pins = Pins(dut, Accumulators(CONFIG))
+    def __init__(self, dut, part):
+        self.pins = Pins(dut, Accumulators(config(part)), f"{part}__")
         self.sums = defaultdict(int)
-        self.stalls = 0
-        self.drained = []
+        self.drained = []  #: what each drain must give, oldest first
+        self.hazards = self.taken = 0
+        self._split = part == "split"
         self._recent = deque([None] * 3, 3)  # targets accepted 1, 2 and 3 cycles ago
-        self._due = deque([(0, None)] * max(MULTIPLIER_LATENCY, SUMS_LATENCY))
+        self._products = deque([0] * MULTIPLIER_LATENCY)
+        self._expected = deque([None] * SUMS_LATENCY)
 
-    async def cycle(self, offered=None, product=0):
-        """Offer a target for one cycle; return whether it was accepted."""
-        product_now, sums_now = self._due.popleft()
-        inputs = {"i__payload": offered} if offered else {}
-        await self.pins.cycle(i__valid=offered is not None, product=product_now, **inputs)
-        ready = bool(self.pins.get("i__ready"))
-        if sums_now is not None:
-            self.drained.append(sums_now)
-            assert [self.pins.get("sums")[gate] for gate in range(len(GATES))] == sums_now
-        hazard = offered is not None and any(old and conflict(old, offered) for old in self._recent)
-        assert offered is None or ready != hazard
-        accepted = offered if offered and ready else None
-        self.stalls += hazard
+    async def cycle(self, target=None, product=0, drain=None):
+        """Offer a target (bank, row, gate) and a drain (bank, row) for one cycle; return whether the target went."""
+        inputs = {"i__payload": dict(zip(("bank", "row", "gate"), target, strict=True))} if target else {}
+        drained = {"valid": 1, "bank": drain[0], "row": drain[1]} if drain else {"valid": 0}
+        product_now = self._products.popleft()
+        await self.pins.cycle(i__valid=target is not None, product=product_now, drain=drained, **inputs)
+        if (sums := self._expected.popleft()) is not None:
+            assert [self.pins.get("sums")[gate] for gate in range(len(GATES))] == sums
+
+        accepted = None
+        if target:
+            hazard = target in self._recent
+            taken = drain is not None and (not self._split or drain[0] == target[0])
+            assert bool(self.pins.get("i__ready")) == (not hazard and not taken)
+            self.hazards, self.taken = self.hazards + hazard, self.taken + taken
+            accepted = None if hazard or taken else target
         self._recent.appendleft(accepted)
-        due = (random.randrange(-PRODUCT_MAX, PRODUCT_MAX), None)  # a product that belongs to nothing
-        if accepted and accepted["drain"]:
-            keys = [(accepted["bank"], accepted["row"], gate) for gate in range(len(GATES))]
-            due = (due[0], [self.sums.pop(key, 0) for key in keys])
-        elif accepted:
-            due = (product, None)
-            self.sums[accepted["bank"], accepted["row"], accepted["gate"]] += product
-        self._due.append(due)
+        if accepted:
+            self.sums[accepted] += product
+        # A product that nobody asked for must not matter.
+        self._products.append(product if accepted else random.randint(-PRODUCT_MAX - 1, PRODUCT_MAX))
+        due = [self.sums.pop((*drain, gate), 0) for gate in range(len(GATES))] if drain else None
+        self._expected.append(due)
+        self.drained += [due] if drain else []
         return accepted is not None
 
-    async def send(self, offered, product=0):
+    async def send(self, target, product=0):
         """Offer a target until it is accepted; return how many cycles it waited."""
         waited = 0
-        while not await self.cycle(offered, product):
+        while not await self.cycle(target, product):
             waited += 1
         return waited
 
     async def settle(self):
-        for _ in range(5):
+        for _ in range(WRITE_AFTER):
             await self.cycle()
 
 
-async def begin(dut):
-    bench = Bench(dut)
+async def begin(dut, part):
+    bench = Bench(dut, part)
     await start(dut)
-    for row in range(CONFIG.rows):  # without the checks of the bench: the first sums are those of the test before
+    for row in range(ROWS):  # unchecked: the sums are those of the test before
         for bank in range(2):
-            await bench.pins.cycle(i__valid=1, i__payload=drain(bank, row))
-    await bench.pins.cycle(i__valid=0)
+            await bench.pins.cycle(drain={"valid": 1, "bank": bank, "row": row})
+    await bench.pins.cycle(drain={"valid": 0})
     await bench.settle()
     return bench
 
 
-def random_product():
-    return random.choice((random.randrange(-1000, 1000), PRODUCT_MAX - 1, -PRODUCT_MAX))
+@cocotb.test()
+@cocotb.parametrize(part=PARTS, rows=(2, 3, ROWS), busy=(0.5, 1.0))
+async def adds_exactly(dut, part, rows, busy):
+    """Random targets among few sums: conflicts at every distance; drains as soon as they are allowed."""
+    bench = await begin(dut, part)
+    used, drained = defaultdict(lambda: -WRITE_AFTER), defaultdict(lambda: -WRITE_AFTER)
+    target, product, drains = None, 0, 0
+    for now in range(1200):
+        if target is None and random.random() < busy:
+            row = random.randrange(2), random.randrange(rows)
+            headroom = (1 << ACC_BITS - 1) - 1 - max(abs(bench.sums[*row, gate]) for gate in range(len(GATES)))
+            if now - drained[row] >= WRITE_AFTER and headroom >= PRODUCT_MAX:
+                target = (*row, random.randrange(len(GATES)))
+                product = random.choice((random.randint(-PRODUCT_MAX, PRODUCT_MAX), PRODUCT_MAX, -PRODUCT_MAX))
+        row = random.randrange(2), random.randrange(rows)
+        complete = now - used[row] >= WRITE_AFTER and now - drained[row] >= WRITE_AFTER
+        drain = row if complete and (target is None or target[:2] != row) and random.random() < 0.5 else None
+        if await bench.cycle(target, product, drain):
+            used[target[:2]] = now
+            target = None
+        if drain:
+            drained[drain], drains = now, drains + 1
+    assert drains > 50 and bench.taken and (bench.hazards or rows == ROWS)
 
 
 @cocotb.test()
-@cocotb.parametrize(rows=(1, 2, CONFIG.rows), offered_share=(0.5, 1.0))
-async def adds_exactly(dut, rows, offered_share):
-    """Random targets among few rows: conflicts at every distance, drains among them."""
-    bench = await begin(dut)
-    for _ in range(1500):
-        if random.random() >= offered_share:
-            await bench.cycle()
-            continue
-        bank, row = random.randrange(2), random.randrange(rows)
-        key_sum = max(abs(bench.sums[bank, row, gate]) for gate in range(len(GATES)))
-        if random.random() < 0.1 or key_sum > (1 << CONFIG.acc_bits - 1) - PRODUCT_MAX - 1:
-            await bench.send(drain(bank, row))
-        else:
-            await bench.send(target(bank, row, random.randrange(len(GATES))), random_product())
-    for row in range(rows):
-        for bank in range(2):
-            await bench.send(drain(bank, row))
-    await bench.settle()
-    assert bench.stalls and bench.drained
-
-
-@cocotb.test()
-@cocotb.parametrize(distance=range(1, 6), first=("add", "drain"), second=("add", "drain"))
-async def stalls_at_a_distance_of_three_or_less(dut, distance, first, second):
-    """Two uses of a sum, ``distance`` operations apart: the second waits until 4 cycles have passed, or not at all."""
-    bench = await begin(dut)
-
-    def use(kind):
-        return drain(1, 5) if kind == "drain" else target(1, 5, 2)
-
-    await bench.send(target(1, 5, 2), 1234)
-    await bench.settle()
-    await bench.send(use(first), -77)
+@cocotb.parametrize(part=PARTS, distance=range(1, 6))
+async def stalls_at_a_distance_of_three_or_less(dut, part, distance):
+    """The second of two additions to a sum, ``distance`` operations apart, waits until 4 cycles have passed."""
+    bench = await begin(dut, part)
+    target = (1, 5, 2)
+    await bench.send(target, -77)
     for other in range(distance - 1):
-        assert await bench.send(target(1, 6 + other, 2), other) == 0
-    assert await bench.send(use(second), 11) == max(0, 4 - distance)
+        assert await bench.send((1, 6 + other, 2), other) == 0
+    assert await bench.send(target, 11) == max(0, 4 - distance)
     await bench.settle()
-    await bench.send(drain(1, 5))
+    await bench.cycle(drain=target[:2])
     await bench.settle()
-    expected = 11 if first == "drain" else 1234 - 77 + 11
-    assert bench.drained[-1][2] == (0 if second == "drain" else expected)
+    assert bench.drained == [[0, 0, -66, 0]]
 
 
 @cocotb.test()
-async def takes_one_operation_a_cycle_where_targets_differ(dut):
+@cocotb.parametrize(part=PARTS)
+async def takes_one_operation_a_cycle_where_targets_differ(dut, part):
     """The same row in another bank, or another gate of it, is no conflict."""
-    bench = await begin(dut)
+    bench = await begin(dut, part)
     for operation in range(200):
-        gate, bank = operation % 4, operation // 4 % 2
-        assert await bench.send(target(bank, 3, gate), operation) == 0
+        assert await bench.send((operation // 4 % 2, 3, operation % 4), operation) == 0
 
 
 @cocotb.test()
-async def adds_to_one_target_back_to_back(dut):
-    bench = await begin(dut)
+@cocotb.parametrize(part=PARTS)
+async def drains_cost_a_cycle_only_where_the_memory_is_shared(dut, part):
+    bench = await begin(dut, part)
+    for row in range(ROWS):
+        shared = part == "joined"
+        assert await bench.cycle((0, row, 1), 5, drain=(1, row)) != shared
+        if shared:
+            assert await bench.cycle((0, row, 1), 5)
+    await bench.settle()
+    for row in range(ROWS):
+        assert not await bench.cycle((0, (row + 8) % ROWS, 0), 1, drain=(0, row))
+    await bench.settle()
+    assert bench.drained == [[0] * 4] * ROWS + [[0, 5, 0, 0]] * ROWS
+
+
+@cocotb.test()
+@cocotb.parametrize(part=PARTS)
+async def adds_to_one_target_back_to_back(dut, part):
+    bench = await begin(dut, part)
     for product in range(1, 21):
-        assert await bench.send(target(0, 0, 3), product) == (0 if product == 1 else 3)
-    await bench.send(drain(0, 0))
+        assert await bench.send((0, 0, 3), product) == (0 if product == 1 else 3)
     await bench.settle()
-    assert bench.drained[-1] == [0, 0, 0, sum(range(21))]
+    await bench.cycle(drain=(0, 0))
+    await bench.settle()
+    assert bench.drained == [[0, 0, 0, sum(range(21))]]
 
 
 @cocotb.test()
-@cocotb.parametrize(sign=(-1, 1))
-async def holds_the_largest_sums(dut, sign):
-    """Every bit of a sum counts, up to the width and back."""
-    bench = await begin(dut)
-    limit = (1 << CONFIG.acc_bits - 1) - (sign > 0)
-    total = 0
-    while total < limit:
-        step = min(PRODUCT_MAX - 1, limit - total)
-        await bench.send(target(0, 2, 1), sign * step)
-        total += step
-    await bench.send(drain(0, 2))
+@cocotb.parametrize(part=PARTS, sign=(-1, 1))
+async def holds_the_largest_sums(dut, part, sign):
+    """Every bit of a sum counts, in every gate."""
+    bench = await begin(dut, part)
+    limit = (1 << ACC_BITS - 1) - (sign > 0)
+    for gate in range(len(GATES)):
+        total = 0
+        while total < limit:
+            step = min(PRODUCT_MAX, limit - total)
+            await bench.send((0, 2, gate), sign * step)
+            total += step
     await bench.settle()
-    assert bench.drained[-1] == [0, sign * limit, 0, 0]
+    await bench.cycle(drain=(0, 2))
+    await bench.settle()
+    assert bench.drained == [[sign * limit] * len(GATES)]
 
 
 def test_accumulators(simulate):
-    simulate(Accumulators(CONFIG))
+    simulate(parts())

@@ -148,9 +148,7 @@ async def walks_every_list(dut, source_stall, sink_stall):
 
 
 @cocotb.test()
-@cocotb.parametrize(
-    lengths=((1,) * 40, (0,) * 10, (1, 0) * 10, (7, 1, 0, 1, 2, 0, 0, 3, 1, 1, 20, 1), (64,))
-)
+@cocotb.parametrize(lengths=((1,) * 40, (0,) * 10, (1, 0) * 10, (7, 1, 0, 1, 2, 0, 0, 3, 1, 1, 20, 1), (64,)))
 async def walks_one_entry_a_cycle(dut, lengths):
     """No bubble between lists of any length; a marker costs one cycle; latency 3."""
     pins = Pins(dut, Walker(CONFIG), "walker__")
@@ -206,19 +204,25 @@ async def loses_no_event(dut, event_stall, sink_stall):
 
 
 @cocotb.test()
-async def is_ready_again_when_the_queue_is_empty(dut):
+async def uses_its_whole_queue_and_is_ready_again_when_it_is_empty(dut):
+    """With a blocked output all but ``SLACK`` places fill for certain, beside the three inside the walker."""
     pins = Pins(dut, FanoutOnChip(CONFIG), "fanout__")
     await start(dut)
-    marker = {"kind": EventKind.INPUT_END}
-    for _ in range(CONFIG.queue_depth):
-        await pins.cycle(event=marker, valid=1)
-    for _ in range(FanoutOnChip.SLACK):
-        await pins.cycle(valid=0)
+    seen, sent = deque([False] * BROADCAST_DELAY, BROADCAST_DELAY), 0
+    for _ in range(50):
+        valid = seen[0]
+        await pins.cycle(event={"kind": EventKind.INPUT_END}, valid=valid)
+        seen.append(bool(pins.get("ready")))
+        sent += valid
     assert not pins.get("ready")
-    pins.set(o__ready=1)
-    for _ in range(2 * CONFIG.queue_depth):
+    places = CONFIG.queue_depth + 1 + WALKER_LATENCY
+    assert places - FanoutOnChip.SLACK < sent <= places
+    pins.set(o__ready=1, valid=0)
+    passed = 0
+    for _ in range(2 * places):
         await pins.cycle()
-    assert pins.get("ready")
+        passed += pins.get("o__valid")
+    assert passed == sent and pins.get("ready")
 
 
 def test_fanout_onchip(simulate):

@@ -1,0 +1,37 @@
+"""Sigmoid and tanh: every argument, against :mod:`golden.fixed`."""
+
+import cocotb
+import numpy as np
+
+from golden import fixed
+from hw.nonlinearity import Nonlinearity
+from tests.hw.bench import start
+from tests.hw.pins import Pins, Together
+
+TABLES = {"sigmoid": fixed.SIGMOID, "tanh": fixed.TANH}
+LATENCY = 6
+
+
+def parts():
+    return Together(**{name: Nonlinearity(table) for name, table in TABLES.items()})
+
+
+@cocotb.test()
+async def equals_the_oracle_at_every_argument(dut):
+    """One value a cycle, latency 6."""
+    assert LATENCY == Nonlinearity.LATENCY
+    pins = Pins(dut, parts())
+    await start(dut)
+    arguments = np.arange(-(1 << fixed.PRE_BITS - 1), 1 << fixed.PRE_BITS - 1)
+    expected = {name: table(arguments).tolist() for name, table in TABLES.items()}
+    arguments = arguments.tolist()
+    for cycle in range(len(arguments) + LATENCY):
+        pre = arguments[min(cycle, len(arguments) - 1)]
+        await pins.cycle(sigmoid__pre=pre, tanh__pre=pre)
+        if cycle >= LATENCY:
+            for name in TABLES:
+                assert pins.get(f"{name}__value") == expected[name][cycle - LATENCY]
+
+
+def test_nonlinearity(simulate):
+    simulate(parts())
