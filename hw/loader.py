@@ -109,6 +109,11 @@ class Loader(wiring.Component):
             m.d.comb += [self.error.eq(error), self.detail.eq(detail)]
             m.next = "FAILED"
 
+        def restart():
+            with m.If(self.restart):
+                m.d.sync += started.eq(0)
+                m.next = "HEADER"
+
         # Writes leave through a register: the bus begins here.
         m.d.sync += self.write.valid.eq(0)
         m.d.comb += self.state_written.eq(self.write.valid & (self.write.kind == LoadKind.STATE))
@@ -130,32 +135,33 @@ class Loader(wiring.Component):
                         fail(Error.LOAD_ORDER, word)
                     with m.Elif(new_kind != LoadKind.END):
                         m.d.comb += checksum.valid.eq(1)
-                with m.If(self.restart):
-                    m.next = "HEADER"
+                restart()
 
-            with m.State("ADDRESS"), m.If(valid):
-                m.d.comb += checksum.valid.eq(kind != LoadKind.END)
-                m.d.sync += [address.eq(word), offset.eq(0)]
-                m.next = "DATA"
+            with m.State("ADDRESS"):
+                with m.If(valid):
+                    m.d.comb += checksum.valid.eq(kind != LoadKind.END)
+                    m.d.sync += [address.eq(word), offset.eq(0)]
+                    m.next = "DATA"
+                restart()
 
-            with m.State("DATA"), m.If(valid):
-                m.d.comb += checksum.valid.eq(kind != LoadKind.END)
-                m.d.sync += [
-                    remaining.eq(remaining - 1),
-                    address.eq(address + 1),
-                    self.write.kind.eq(kind),
-                    self.write.select.eq(select),
-                    self.write.address.eq(address),
-                    self.write.data.eq(word),
-                ]
-                with m.If(remaining == 1):
-                    m.next = "HEADER"
-                self._take_word(m, kind, select, address, word, low, offset, checksum, started, fail)
+            with m.State("DATA"):
+                with m.If(valid):
+                    m.d.comb += checksum.valid.eq(kind != LoadKind.END)
+                    m.d.sync += [
+                        remaining.eq(remaining - 1),
+                        address.eq(address + 1),
+                        self.write.kind.eq(kind),
+                        self.write.select.eq(select),
+                        self.write.address.eq(address),
+                        self.write.data.eq(word),
+                    ]
+                    with m.If(remaining == 1):
+                        m.next = "HEADER"
+                    self._take_word(m, kind, select, address, word, low, offset, checksum, started, fail)
+                restart()
 
             with m.State("FAILED"):
-                m.d.sync += started.eq(0)
-                with m.If(self.restart):
-                    m.next = "HEADER"
+                restart()
         return m
 
     def _take_word(self, m, kind, select, address, word, low, offset, checksum, started, fail):
