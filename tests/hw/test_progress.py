@@ -1,0 +1,83 @@
+"""Progress: closes each input and layer once all lanes have passed it, in order, whatever their order."""
+
+import random
+
+import cocotb
+
+from hw.config import CoreConfig
+from hw.progress import Progress
+from tests.hw.bench import start
+from tests.hw.pins import Pins
+
+CONFIG = CoreConfig(lanes=3, cell_units=1, rows=4, entries=16, sources=16, layers=4)
+LATENCY = 2
+
+
+@cocotb.test()
+@cocotb.parametrize(egru_count=(1, 2, 4))
+async def closes_what_all_lanes_have_passed(dut, egru_count):
+    """A model of what the rest of the core allows: at most two inputs and one step's layers are open."""
+    pins = Pins(dut, Progress(CONFIG))
+    await start(dut)
+    pins.set(egru_count=egru_count)
+    modulo = {"inputs": 4, "layers": 1 << CONFIG.marker_bits}
+    sent = dict.fromkeys(modulo, 0)
+    closed = dict.fromkeys(modulo, 0)
+    passed = [dict.fromkeys(modulo, 0) for _ in range(CONFIG.lanes)]
+    due = {name: [] for name in modulo}  # cycles at which the slowest lane passed each marker
+    open_limit = {"inputs": 2, "layers": egru_count}
+    for cycle in range(3000):
+        ends = {name: sent[name] - closed[name] < open_limit[name] and random.random() < 0.1 for name in modulo}
+        lanes = {
+            f"lanes__{lane}": {name: count % modulo[name] for name, count in counts.items()}
+            for lane, counts in enumerate(passed)
+        }
+        await pins.cycle(input_end=ends["inputs"], layer_end=ends["layers"], **lanes)
+        for name in modulo:
+            slowest = min(counts[name] for counts in passed)
+            due[name] += [cycle] * (slowest - len(due[name]))
+        for name, port in (("inputs", "input_closed"), ("layers", "layer_closed")):
+            if pins.get(port):
+                assert len(due[name]) > closed[name], f"{name} closed before all lanes passed"
+                if name == "layers":
+                    layer = closed[name] % egru_count
+                    assert (pins.get("layer"), pins.get("last_layer")) == (layer, layer == egru_count - 1)
+                closed[name] += 1
+            # One that has waited longer than the latency, and for none before it, must have closed.
+            assert len(due[name]) <= closed[name] or cycle - due[name][closed[name]] < LATENCY * open_limit[name]
+        if not any(ends.values()) and pins.get("idle"):
+            assert sent == closed or cycle < 2
+        for name in modulo:
+            sent[name] += ends[name]
+        for counts in passed:
+            for name in modulo:
+                if counts[name] < sent[name] and random.random() < 0.2:
+                    counts[name] += 1
+    assert closed["inputs"] > 50 and closed["layers"] > 50
+
+
+@cocotb.test()
+async def is_idle_when_everything_sent_has_passed(dut):
+    pins = Pins(dut, Progress(CONFIG))
+    await start(dut)
+    pins.set(egru_count=1)
+    for _ in range(LATENCY + 1):
+        await pins.cycle()
+    assert pins.get("idle")
+    await pins.cycle(input_end=1)
+    await pins.cycle(input_end=0)
+    assert not pins.get("idle")
+    for lane in range(CONFIG.lanes):
+        for _ in range(5):
+            await pins.cycle()
+            assert not pins.get("idle") and not pins.get("input_closed")
+        pins.set(**{f"lanes__{lane}": {"inputs": 1, "layers": 0}})
+    closed = []
+    for _ in range(6):
+        await pins.cycle()
+        closed.append(pins.get("input_closed"))
+    assert closed == [0, 1, 0, 0, 0, 0] and pins.get("idle")
+
+
+def test_progress(simulate):
+    simulate(Progress(CONFIG))
