@@ -35,9 +35,9 @@ class Axi4Lite(wiring.Component):
 
     Each of its five channels is a stream. Address and data of a write may come in any order and far apart; reads and
     writes do not wait for each other; one of each is under way at a time, so a response that is not taken holds back
-    only its own side. Every ready is a register's output. A write is of a whole word: with byte strobes that leave out a
-    part, or to an address without a writable register, it does nothing and gets SLVERR. The two lowest address bits are
-    ignored.
+    only its own side. A ready is always a register's output. A write is of a whole word: with byte strobes that leave
+    out a part, or to an address without a writable register, it does nothing and gets SLVERR. The two lowest address
+    bits are ignored.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ class BusBeat(data.StructLayout):
 class EventInput(wiring.Component):
     """Take events from the bus.
 
-    One beat a cycle, latency one cycle, order kept, stalls without loss. An index or value that the core has no bits for
-    is an error; the event is dropped, the end of step that it may carry is not.
+    One beat a cycle, latency one cycle, order kept, stalls without loss. An index or value that the core has no bits
+    for is an error; the event is dropped, the end of step that it may carry is not.
 
     Members
     -------

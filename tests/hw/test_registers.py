@@ -1,0 +1,255 @@
+"""The register block: every field of every register, what is not there, and what others rely on."""
+
+import random
+import subprocess
+import sys
+
+import cocotb
+import pytest
+from systemrdl import RDLCompiler
+
+from hw.bus.registers import DESCRIPTION, WORD_ADDRESS_BITS, RegisterBlock, registers
+from hw.errors import Error
+from tests.hw.bench import start
+from tests.hw.pins import Pins
+from tests.hw.runner import ROOT
+
+ALL = (1 << 32) - 1
+
+#: The promise to drivers: address, bits that can be read, bits that are written and kept, value after reset.
+MAP = {
+    "magic": (0x00, ALL, 0, 0x54524745),
+    "version": (0x04, ALL, 0, 1),
+    "config_id": (0x08, ALL, 0, 0),
+    "lanes": (0x10, ALL, 0, 0),
+    "rows": (0x14, ALL, 0, 0),
+    "entries": (0x18, ALL, 0, 0),
+    "widths": (0x1C, ALL, 0, 0),
+    "control": (0x20, 0x107, 0x100, 0),
+    "status": (0x24, 0x7, 0, 0),
+    "error": (0x28, 0xF, 0, 0),
+    "error_detail": (0x2C, ALL, 0, 0),
+    "load_data": (0x30, 0, 0, 0),
+    "state_select": (0x34, 0xFF03FFFF, 0xFF03FFFF, 0),
+    "state_data": (0x38, 0x1FFFF, 0, 0),
+    "counter_select": (0x3C, ALL, 0xFFFF, 0),
+    "counter_low": (0x40, ALL, 0, 0),
+    "counter_high": (0x44, 0xFFFF, 0, 0),
+    "best_index": (0x48, 0x8000FFFF, 0, 0),
+    "best_value": (0x4C, ALL, 0, 0),
+    "interrupt_pending": (0x50, 0x3, 0, 0),
+    "interrupt_enable": (0x54, 0x3, 0x3, 0),
+}
+WRITABLE = ("control", "load_data", "state_select", "counter_select", "interrupt_pending", "interrupt_enable")
+
+#: What the hardware supplies: lowest bit and width of each field.
+SUPPLIED = {
+    ("version", "revision"): (16, 16),
+    ("config_id", "config_id"): (0, 32),
+    ("lanes", "lanes"): (0, 8),
+    ("lanes", "cell_units"): (8, 8),
+    ("lanes", "layers"): (16, 8),
+    ("lanes", "queue_depth"): (24, 8),
+    ("rows", "rows"): (0, 16),
+    ("rows", "sources"): (16, 16),
+    ("entries", "entries"): (0, 32),
+    ("widths", "weight_bits"): (0, 8),
+    ("widths", "y_bits"): (8, 8),
+    ("widths", "value_bits"): (16, 8),
+    ("widths", "acc_bits"): (24, 8),
+    ("status", "loaded"): (0, 1),
+    ("status", "idle"): (1, 1),
+    ("status", "error"): (2, 1),
+    ("error", "code"): (0, 4),
+    ("error_detail", "detail"): (0, 32),
+    ("state_data", "h"): (0, 16),
+    ("state_data", "fires"): (16, 1),
+    ("counter_select", "count"): (16, 16),
+    ("counter_low", "low"): (0, 32),
+    ("counter_high", "high"): (0, 16),
+    ("best_index", "index"): (0, 16),
+    ("best_index", "valid"): (31, 1),
+    ("best_value", "value"): (0, 32),
+}
+
+
+class Bench(Pins):
+    """Access by byte address; answers of the cycle of the access."""
+
+    def __init__(self, dut):
+        super().__init__(dut, RegisterBlock())
+
+    async def read(self, address: int) -> tuple[int, int]:
+        await self.cycle(bus__read=1, bus__read_address=address >> 2)
+        self.set(bus__read=0)
+        return self.get("bus__read_data"), self.get("bus__read_ok")
+
+    async def write(self, address: int, word: int) -> int:
+        await self.cycle(bus__write=1, bus__write_address=address >> 2, bus__write_data=word)
+        self.set(bus__write=0)
+        return self.get("bus__write_ok")
+
+    async def contents(self) -> dict[str, int]:
+        return {name: (await self.read(address))[0] for name, (address, *_) in MAP.items()}
+
+
+@cocotb.test()
+async def starts_with_the_reset_values(dut):
+    bench = Bench(dut)
+    await start(dut)
+    for name, (address, readable, _, reset) in MAP.items():
+        assert await bench.read(address) == (reset, int(readable != 0)), name
+
+
+@cocotb.test()
+async def writes_what_can_be_written_and_nothing_else(dut):
+    bench = Bench(dut)
+    await start(dut)
+    rng = random.Random(cocotb.RANDOM_SEED)
+    wanted = {name: reset for name, (*_, reset) in MAP.items()}
+    for _ in range(200):
+        name, word = rng.choice(list(MAP)), rng.choice([0, ALL, rng.getrandbits(32)])
+        address, _, kept, _ = MAP[name]
+        assert await bench.write(address, word) == (name in WRITABLE), name
+        await bench.cycle()  # bits that clear themselves are gone after this
+        if kept:
+            wanted[name] = word & kept
+        assert await bench.contents() == wanted, name
+
+
+@cocotb.test()
+async def answers_for_no_other_address(dut):
+    bench = Bench(dut)
+    await start(dut)
+    before = await bench.contents()
+    for address in set(range(0, 4 << WORD_ADDRESS_BITS, 4)) - {address for address, *_ in MAP.values()}:
+        assert await bench.read(address) == (0, 0), hex(address)
+        assert await bench.write(address, ALL) == 0, hex(address)
+    assert await bench.contents() == before
+
+
+@cocotb.test()
+async def shows_what_the_hardware_supplies(dut):
+    bench = Bench(dut)
+    await start(dut)
+    rng = random.Random(cocotb.RANDOM_SEED)
+    wanted = {name: reset for name, (*_, reset) in MAP.items()}
+    for (name, field), (low, width) in SUPPLIED.items():
+        value = rng.getrandbits(width) | 1 << (width - 1)
+        bench.set(**{f"{name}__{field}": value})
+        wanted[name] |= value << low
+    assert await bench.contents() == wanted
+
+
+@cocotb.test()
+async def gives_control_to_the_hardware(dut):
+    bench = Bench(dut)
+    await start(dut)
+    await bench.write(MAP["control"][0], 0x105)
+    bits = ("reset", "clear_error", "clear_counters", "argmax_only")
+    await bench.cycle()
+    assert [bench.get(f"control__{bit}") for bit in bits] == [1, 0, 1, 1]
+    await bench.cycle()
+    assert [bench.get(f"control__{bit}") for bit in bits] == [0, 0, 0, 1], "pulses last a cycle"
+
+    await bench.write(MAP["state_select"][0], 0xAB01_2345)
+    await bench.write(MAP["counter_select"][0], 0xFFFF_0123)
+    await bench.cycle()
+    assert (bench.get("state_select__cell"), bench.get("state_select__unit")) == (0xAB, 0x12345)
+    assert bench.get("counter_select__selected") == 0x0123
+
+
+@cocotb.test()
+async def tells_each_word_to_load_once(dut):
+    bench = Bench(dut)
+    await start(dut)
+    seen = []
+
+    async def write_and_watch(address, word):
+        await bench.write(address, word)
+        if bench.get("load_data__word_written"):
+            seen.append(bench.get("load_data__word"))
+
+    words = [5, 5, ALL, 0, 0x1234_5678]
+    for word in words:
+        await write_and_watch(MAP["load_data"][0], word)
+    for _ in range(3):
+        await write_and_watch(MAP["interrupt_enable"][0], 9)
+    assert seen == words
+
+
+@cocotb.test()
+async def tells_reads_that_matter(dut):
+    bench = Bench(dut)
+    await start(dut)
+    for name in MAP:
+        await bench.read(MAP[name][0])
+        assert bench.get("counter_low__low_read") == (name == "counter_low")
+        assert bench.get("best_index__index_read") == (name == "best_index")
+    bench.set(bus__read_address=MAP["counter_low"][0] >> 2)
+    await bench.cycle()
+    assert not bench.get("counter_low__low_read"), "an address alone is no read"
+
+
+@cocotb.test()
+async def keeps_pending_bits_until_they_are_cleared(dut):
+    bench = Bench(dut)
+    await start(dut)
+    address = MAP["interrupt_pending"][0]
+    await bench.cycle(interrupt_pending__step_set=1, interrupt_pending__error_set=1)
+    await bench.cycle(interrupt_pending__step_set=0, interrupt_pending__error_set=0)
+    assert (await bench.read(address))[0] == 0b11
+    await bench.write(address, 0b10)
+    assert (await bench.read(address))[0] == 0b01
+    await bench.write(address, 0)
+    assert (await bench.read(address))[0] == 0b01
+    bench.set(interrupt_pending__step_set=1)
+    await bench.write(address, 0b01)
+    await bench.cycle(interrupt_pending__step_set=0)
+    assert (await bench.read(address))[0] == 0b01, "set in the cycle in which it was cleared"
+
+
+def test_register_block(simulate):
+    simulate(RegisterBlock())
+
+
+def test_map_is_complete():
+    assert {register.name: register.address for register in registers()} == {
+        name: address for name, (address, *_) in MAP.items()
+    }
+
+
+def test_error_codes_are_those_of_the_hardware():
+    compiler = RDLCompiler()
+    compiler.compile_file(str(DESCRIPTION))
+    codes = compiler.elaborate().top.get_child_by_name("ERROR").get_child_by_name("code").get_property("encode")
+    assert {code.name: code.value for code in codes} == {error.name: error.value for error in Error}
+
+
+def test_documentation_is_current(tmp_path):
+    command = [sys.executable, "-m", "peakrdl", "markdown", "hw/registers.rdl", "-o", str(tmp_path / "registers.md")]
+    subprocess.run(command, cwd=ROOT, check=True)
+    current = (tmp_path / "registers.md").read_text()
+    assert (ROOT / "docs" / "registers.md").read_text() == current, (
+        "make it again: peakrdl markdown hw/registers.rdl -o docs/registers.md"
+    )
+
+
+@pytest.mark.parametrize(
+    "properties, message",
+    [
+        ("sw = r; hw = r;", "chip.TEST.value: sw=r, hw=r, reset None, onwrite None, [] is no"),
+        ("sw = rw; hw = rw;", "chip.TEST.value: sw=rw, hw=rw, reset None, onwrite None, [] is no"),
+        ("sw = rw; hw = r; rclr; reset = 0;", "chip.TEST.value: sw=rw, hw=r, reset 0, onwrite None, ['rclr'] is no"),
+        (
+            "sw = rw; hw = r; onwrite = wot; reset = 0;",
+            "chip.TEST.value: sw=rw, hw=r, reset 0, onwrite OnWriteType.wot, [] is no",
+        ),
+    ],
+)
+def test_unsupported_fields_are_refused(tmp_path, properties, message):
+    path = tmp_path / "chip.rdl"
+    path.write_text(f"addrmap chip {{ reg {{ field {{ {properties} }} value[3:0]; }} TEST @ 0; }};")
+    with pytest.raises(ValueError) as refusal:
+        registers(path)
+    assert str(refusal.value) == f"{message} kind of field that the register block builds"
