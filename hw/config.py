@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from golden.fanout import Capacity
+from golden.fanout import Capacity, required
+from golden.network import FixedNetwork
 
 REVISION = 1  #: of the datapath and its memory layout; part of every configuration identity
 
@@ -90,6 +91,22 @@ class CoreConfig:
                 f"value_bits is {self.value_bits}; it must be more than y_bits, which is {self.y_bits}, "
                 "as an event's value is signed"
             )
+
+    @classmethod
+    def fitting(cls, network: FixedNetwork, lanes: int, *, activity=None, **options) -> CoreConfig:
+        """Return a configuration that holds ``network``, rounded up to what memories come in anyway.
+
+        Rows and sources become powers of two, entries a multiple of 1,024 (a block RAM of 18-bit entries), the width of a sum
+        a multiple of 4, so that similar networks load too. ``activity``: events a step of each source, for dealing units to
+        lanes as the compiler will. ``options``: further parameters.
+        """
+        needs = required(network, lanes, activity=activity)
+        return cls(
+            lanes=lanes, rows=max(2, 1 << _bits(needs["rows"])), entries=-(-max(1, needs["entries"]) // 1024) * 1024,
+            sources=1 << _bits(needs["sources"]), layers=max(2, needs["layers"]), weight_bits=needs["weight_bits"],
+            y_bits=needs["y_bits"], value_bits=needs["value_bits"], acc_bits=max(16, -(-needs["acc_bits"] // 4) * 4),
+            **options,
+        )  # fmt: skip
 
     @property
     def lanes_per_cell(self) -> int:
