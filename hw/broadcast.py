@@ -1,6 +1,6 @@
 """The broadcaster: one event a cycle to all lanes, in the order that keeps every step whole."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -108,9 +108,9 @@ class InputDecoder(wiring.Component):
 class Broadcaster(wiring.Component):
     """Merge results of the cell units, ends of layers and input into one stream of events for all lanes.
 
-    One item a cycle; results first, then the end of their layer, then input. An event is sent only when every lane has room.
-    The end of a layer follows the ``final`` result of every cell unit; until then no result of a later job is taken. Results
-    that carry nothing but ``final`` take no turn.
+    One item a cycle; results first, then the end of their layer, then input. An event is sent only when every lane
+    has room. The end of a layer follows the ``final`` result of every cell unit; until then no result of a later job
+    is taken. Results that carry nothing but ``final`` take no turn.
 
     Members
     -------

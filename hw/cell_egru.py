@@ -57,8 +57,8 @@ class Rescale(wiring.Component):
 class CellEgru(wiring.Component):
     """Update one unit a cycle (:func:`golden.fixed.cell`); no stalls.
 
-    Sums and biases go in at cycle 0, the old state at cycle :data:`STATE_AT`, the threshold at :data:`THRESHOLD_AT`; the
-    result is there at cycle :data:`LATENCY`.
+    Sums and biases go in at cycle 0, the old state at cycle :data:`STATE_AT`, the threshold at :data:`THRESHOLD_AT`;
+    the result is there at cycle :data:`LATENCY`.
 
     Members
     -------
@@ -129,7 +129,9 @@ class CellEgru(wiring.Component):
         c = Signal(signed(16), reset_less=True)
         m.d.sync += [
             change.eq(self.h - tanh.value),
-            c.eq(delay(m, tanh.value, self.BLEND_AT - self.CANDIDATE_AT, "g") + ((blend_product.product + half) >> one)),
+            c.eq(
+                delay(m, tanh.value, self.BLEND_AT - self.CANDIDATE_AT, "g") + ((blend_product.product + half) >> one)
+            ),
         ]
         m.d.comb += [
             blend_product.a.eq(delay(m, sigmoid_z.value, self.CANDIDATE_AT + 1 - self.GATE_AT, "z")),

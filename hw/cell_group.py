@@ -17,8 +17,8 @@ from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
 class Scheduler(wiring.Component):
     """Choose, each cycle, the lane of this group whose next unit is updated.
 
-    A lane's units are updated once it has passed the markers that the job names; lanes do not wait for each other. One unit
-    a cycle, latency one cycle, while ``room`` is high.
+    A lane's units are updated once it has passed the markers that the job names; lanes do not wait for each other.
+    One unit a cycle, latency one cycle, while ``room`` is high.
 
     Members
     -------
@@ -111,8 +111,8 @@ class StateWord(data.StructLayout):
 class CellGroup(wiring.Component):
     """Update the units of a group of lanes, one a cycle, and hand on what they send.
 
-    Results leave in the order in which units were granted; a job's last unit always leaves a result, marked ``final``. A unit
-    is granted only while the results queue has room for it, so nothing inside ever stalls.
+    Results leave in the order in which units were granted; a job's last unit always leaves a result, marked
+    ``final``. A unit is granted only while the results queue has room for it, so nothing inside ever stalls.
 
     Members
     -------
@@ -223,8 +223,8 @@ class CellGroup(wiring.Component):
             is_update.eq(valid[event_at] & ~tags[event_at].readout),
         ]
 
-        # Its threshold and number: read early for a logit, late for an update; the two never come in one cycle, because a
-        # readout is granted only after the updates it depends on have left.
+        # Its threshold and number: read early for a logit, late for an update; the two never come in one cycle,
+        # because a readout is granted only after the updates it depends on have left.
         threshold_addr_at = after_sums(CellEgru.THRESHOLD_AT - MEMORY_LATENCY)
         unit = units.read_data
         unit_then = delay(m, unit, CellEgru.LATENCY - CellEgru.THRESHOLD_AT, "unit")
@@ -286,13 +286,11 @@ class CellGroup(wiring.Component):
         ]
         wiring.connect(m, queue.o, wiring.flipped(self.results))
 
-        # Room: a place in the queue is kept for each unit from its grant until it leaves without a result or its result is
-        # taken. A grant shows one cycle late, hence one place less.
+        # Room: a place in the queue is kept for each unit from its grant until it leaves without a result or its
+        # result is taken. A grant shows one cycle late, hence one place less.
         kept = Signal(range(self.RESULTS_DEPTH + 2))
         released = Signal(2)
-        m.d.comb += released.eq(
-            (self.results.valid & self.results.ready) + ((is_logit | is_update) & ~queue.i.valid)
-        )
+        m.d.comb += released.eq((self.results.valid & self.results.ready) + ((is_logit | is_update) & ~queue.i.valid))
         m.d.sync += kept.eq(kept + scheduler.grant - released)
         m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2)
         return m

@@ -47,8 +47,8 @@ class CoreConfig:
     acc_bits : int
         Width of a sum, 16 to 32.
     split_banks : bool
-        Whether each accumulator bank is a memory of its own. If so, a unit's sums are read while the lane goes on adding
-        to the other bank; if not, the read costs the lane one cycle, and the accumulators half the memories.
+        Whether each accumulator bank is a memory of its own. If so, a unit's sums are read while the lane goes on
+        adding to the other bank; if not, the read costs the lane one cycle, and the accumulators half the memories.
     counters : bool
         Whether the operation counters are built.
 
@@ -96,9 +96,9 @@ class CoreConfig:
     def fitting(cls, network: FixedNetwork, lanes: int, *, activity=None, **options) -> CoreConfig:
         """Return a configuration that holds ``network``, rounded up to what memories come in anyway.
 
-        Rows and sources become powers of two, entries a multiple of 1,024 (a block RAM of 18-bit entries), the width of a sum
-        a multiple of 4, so that similar networks load too. ``activity``: events a step of each source, for dealing units to
-        lanes as the compiler will. ``options``: further parameters.
+        Rows and sources become powers of two, entries a multiple of 1,024 (a block RAM of 18-bit entries), the width
+        of a sum a multiple of 4, so that similar networks load too. ``activity``: events a step of each source, for
+        dealing units to lanes as the compiler will. ``options``: further parameters.
         """
         needs = required(network, lanes, activity=activity)
         return cls(

@@ -20,14 +20,15 @@ from hw.sequencer import Sequencer
 class Core(wiring.Component):
     """Run a recurrent network on streams of events.
 
-    Load a memory image (docs/memory-image.md) through ``load``, then send steps to ``i``: one beat an event, ``last`` on the
-    last beat of a step, ``user`` with it on the last step of a sequence, after which the state is 0 again. A silent step is
-    one null beat (index all ones) with ``last``. The output has the same form.
+    Load a memory image (docs/memory-image.md) through ``load``, then send steps to ``i``: one beat an event, ``last``
+    on the last beat of a step, ``user`` with it on the last step of a sequence, after which the state is 0 again. A
+    silent step is one null beat (index all ones) with ``last``. The output has the same form.
 
     Members
     -------
     load : In(stream.Signature(32))
-        Words of a memory image; one a cycle, never stalls. While an image is being loaded the rest of the core is reset.
+        Words of a memory image; one a cycle, never stalls. While an image is being loaded the rest of the core is
+        reset.
     i : In(stream.Signature(InputBeat))
         An index with its top bit set restores the y of that source (see ``RESTORE_FLAG``), between steps only.
     o : Out(stream.Signature(OutputBeat))

@@ -20,8 +20,8 @@ STEP_BITS = 32
 def counter_map(config: CoreConfig) -> dict[str, int]:
     """Return the index of each counter by name: ``cycles``, ``events_0``, ``step_macs_1``, ``lane_3_busy``...
 
-    Group 0 is the inputs, group 1 + l layer l. ``step_`` counters are those of the last step that is complete; all others
-    run since they were cleared. A lane's idle cycles are ``cycles - busy - hazard - drain``.
+    Group 0 is the inputs, group 1 + l layer l. ``step_`` counters are those of the last step that is complete; all
+    others run since they were cleared. A lane's idle cycles are ``cycles - busy - hazard - drain``.
     """
     names = list(GLOBAL)
     for prefix in ("events", "macs", "step_events", "step_macs"):
@@ -41,8 +41,8 @@ class StepRecord(data.StructLayout):
 class StepCounts(wiring.Component):
     """Count events and multiply-accumulates of each step apart, though steps overlap.
 
-    Two sets of counts, one for each parity of step: the bank that an event adds to and its group tell its step's parity. A
-    group's count of a step is complete when all lanes have passed the group's end, and is put aside then.
+    Two sets of counts, one for each parity of step: the bank that an event adds to and its group tell its step's
+    parity. A group's count of a step is complete when all lanes have passed the group's end, and is put aside then.
 
     Members
     -------

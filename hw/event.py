@@ -35,7 +35,7 @@ class ResultKind(enum.Enum, shape=unsigned(2)):
 
 
 class InputBeat(data.StructLayout):
-    """One beat of the input stream: an event, the end of a step (``last``), of a sequence (``user``), or several of these."""
+    """One beat of the input stream: an event, the end of a step (``last``) or sequence (``user``), or both."""
 
     def __init__(self, config: CoreConfig):
         super().__init__({"index": INDEX_BITS, "value": signed(config.value_bits), "last": 1, "user": 1})
@@ -99,7 +99,8 @@ class JobTag(data.StructLayout):
     """What the units of one layer and step have in common; it follows each of them through the cell unit.
 
     ``bank`` is the bank that their events add to; ``fresh`` says that the old state counts as 0; ``output`` that their
-    events are the core's output; ``ending`` that the step ends a sequence; ``final`` marks the job's last unit of a group.
+    events are the core's output; ``ending`` that the step ends a sequence; ``final`` marks the job's last unit of a
+    group.
     """
 
     def __init__(self, config: CoreConfig):
@@ -127,8 +128,8 @@ class Drain(data.StructLayout):
 class Job(data.StructLayout):
     """The units of one layer at one step, as the cell units get to know them.
 
-    A lane's units may be updated once it has passed ``need_layers`` layer markers and, for layer 0, ``need_inputs`` input
-    markers, both modulo their width. ``bank`` is the bank of the sums.
+    A lane's units may be updated once it has passed ``need_layers`` layer markers and, for layer 0, ``need_inputs``
+    input markers, both modulo their width. ``bank`` is the bank of the sums.
     """
 
     def __init__(self, config: CoreConfig):
@@ -139,7 +140,7 @@ class Job(data.StructLayout):
 
 
 class UnitUpdate(data.StructLayout):
-    """Trace of one unit's update, for verification and waveforms: state carried on, whether it fired, value of its event."""
+    """Trace of one unit's update, for simulations: state carried on, whether it fired, value of its event."""
 
     def __init__(self, config: CoreConfig):
         super().__init__({"valid": 1, "source": INDEX_BITS, "h": signed(16), "fires": 1, "y": config.y_bits})

@@ -42,9 +42,7 @@ class Directory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.words = words = PipelinedMemory(
-            shape=DirectoryWord(self._config), depth=self._config.sources
-        )
+        m.submodules.words = words = PipelinedMemory(shape=DirectoryWord(self._config), depth=self._config.sources)
         m.d.comb += [
             words.read_addr.eq(self.i.source),
             words.write_en.eq(self.write_en),
@@ -161,8 +159,8 @@ class FanoutOnChip(wiring.Component):
     o : Out(stream.Signature(Operation))
     """
 
-    #: Events that may still come when ``ready`` is decided: one on the bus beside the one seen now, and those sent while
-    #: ``ready`` passes its own register and the register behind the tree that joins all lanes.
+    #: Events that may still come when ``ready`` is decided: one on the bus beside the one seen now, and those sent
+    #: while ``ready`` passes its own register and the register behind the tree that joins all lanes.
     SLACK = 3
 
     def __init__(self, config: CoreConfig):

@@ -14,7 +14,7 @@ from hw.vendor.generic import Multiplier
 
 
 class LaneActivity(data.StructLayout):
-    """What a lane did in this cycle: ``mac`` one multiply-accumulate for ``group`` at step parity ``parity``; or why not."""
+    """What a lane did in this cycle: one ``mac`` for ``group`` at step parity ``parity``, or why not."""
 
     def __init__(self, config: CoreConfig):
         super().__init__({"mac": 1, "hazard": 1, "drain": 1, "group": config.group_bits, "parity": 1})
@@ -23,8 +23,8 @@ class LaneActivity(data.StructLayout):
 class Lane(wiring.Component):
     """Walk this lane's part of the fan-out list of each event and add the products up.
 
-    One entry a cycle. Waits for nobody: an entry waits only for a hazard (see :class:`Accumulators`) or for a drain, which
-    comes first. The broadcaster must hold back while ``ready`` is low.
+    One entry a cycle. Waits for nobody: an entry waits only for a hazard (see :class:`Accumulators`) or for a drain,
+    which comes first. The broadcaster must hold back while ``ready`` is low.
 
     Parameters
     ----------
@@ -102,7 +102,8 @@ class Lane(wiring.Component):
                 m.d.sync += self.layers_passed.eq(self.layers_passed + 1)
 
         stalled = waiting & is_entry & ~accumulators.i.ready
-        # The bank is the parity of step and target layer; an input's targets are layer 0, group 1 + l feeds bank t + l + 1.
+        # The bank is the parity of step plus target layer: t for an input, t + l + 1 for a unit of layer l, whose group
+        # is l + 1.
         m.d.sync += [
             self.activity.mac.eq(waiting & is_entry & fanout.o.ready),
             self.activity.hazard.eq(stalled & ~self.drain.valid),

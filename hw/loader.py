@@ -1,4 +1,7 @@
-"""The loader: memory image in, writes to every memory and the network's description out. Format: docs/memory-image.md."""
+"""The loader: memory image in, writes to every memory and the network's description out.
+
+Format: docs/memory-image.md.
+"""
 
 from amaranth import Cat, Module, Signal, unsigned
 from amaranth.lib import crc, data, enum, stream, wiring
@@ -92,7 +95,6 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
         word, valid = self.i.payload, self.i.valid
         m.d.comb += self.i.ready.eq(1)
 
@@ -128,9 +130,8 @@ class Loader(wiring.Component):
                     with m.Elif(new_kind == LoadKind.BEGIN):
                         m.d.comb += [checksum.start.eq(1), checksum.valid.eq(1)]
                         m.d.sync += [started.eq(1), self.loaded.eq(0)]
-                    with m.Elif(new_kind == LoadKind.STATE):
-                        with m.If(~self.idle):
-                            fail(Error.BUSY, word)
+                    with m.Elif(new_kind == LoadKind.STATE), m.If(~self.idle):
+                        fail(Error.BUSY, word)
                     with m.Elif(~started):
                         fail(Error.LOAD_ORDER, word)
                     with m.Elif(new_kind != LoadKind.END):

@@ -52,9 +52,7 @@ class Progress(wiring.Component):
         def all_beyond(name):
             beyond = Signal(name=f"{name}_beyond")
             # The comparison is one cycle old: it counts only if nothing was closed in between.
-            m.d.sync += beyond.eq(
-                Cat(lane[name] != closed[name] for lane in self.lanes).all() & ~beyond
-            )
+            m.d.sync += beyond.eq(Cat(lane[name] != closed[name] for lane in self.lanes).all() & ~beyond)
             return beyond
 
         m.d.comb += [

@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 class Queue(wiring.Component):
     """Hold up to ``depth + 1`` items, first in first out.
 
-    One item a cycle in and out; latency one cycle from empty (the item goes straight to the output register); order kept;
-    stalls without loss on both sides.
+    One item a cycle in and out; latency one cycle from empty (the item goes straight to the output register); order
+    kept; stalls without loss on both sides.
 
     Parameters
     ----------
@@ -42,9 +42,7 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.storage = storage = Memory(
-            shape=self._shape, depth=self._depth, init=(), attrs={"no_rw_check": 1}
-        )
+        m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=(), attrs={"no_rw_check": 1})
         write, read = storage.write_port(), storage.read_port()
         stored = Signal(range(self._depth + 1))  # items in memory
         head = Signal.like(read.addr)

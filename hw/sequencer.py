@@ -12,8 +12,8 @@ from hw.loader import NetworkDescription
 class Sequencer(wiring.Component):
     """Walk the layers of each step in one fixed order and hand them to the cell units as jobs.
 
-    A job starts as soon as all units of the one before have been granted; what it needs of each lane travels with it, so
-    there is no barrier. After reset every sum is cleared first, one row a cycle.
+    A job starts as soon as all units of the one before have been granted; what it needs of each lane travels with it,
+    so there is no barrier. After reset every sum is cleared first, one row a cycle.
 
     Members
     -------
@@ -29,8 +29,8 @@ class Sequencer(wiring.Component):
     layer_end : In(1)
         The end of a layer was broadcast.
     input_ready : Out(1)
-        Events of the next step's input may be broadcast: the last layer's end of the step before the last was, so every sum
-        that they may add to has been read and cleared, and no lane sees more than two steps at once.
+        Events of the next step's input may be broadcast: the last layer's end of the step before the last was, so
+        every sum that they may add to has been read and cleared, and no lane sees more than two steps at once.
     input_bank : Out(1)
         Bank of layer 0 at the step whose input comes next.
     between_steps : Out(1)

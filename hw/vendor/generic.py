@@ -1,7 +1,7 @@
 """Memory and multiplier with the latencies of an FPGA's own registers, in plain HDL.
 
-Every memory read takes 2 cycles and every multiplication 3, so that a device's block RAM and multiplier registers can be
-used without changing anything around them.
+Every memory read takes 2 cycles and every multiplication 3, so that a device's block RAM and multiplier registers can
+be used without changing anything around them.
 """
 
 from amaranth import Module, Signal

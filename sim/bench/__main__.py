@@ -1,0 +1,144 @@
+"""Measure lane efficiency and latency against the bars: ``python -m sim.bench``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from sim.bench.cases import CASES, DIGITS, Case
+from sim.bench.measure import Efficiency, Latency, efficiency, latency
+from sim.simulator import SimulationError
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
+BEGIN, END = "<!-- sim.bench -->", "<!-- /sim.bench -->"
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    names = [case.name for case in (*CASES, DIGITS)]
+    parser = argparse.ArgumentParser(
+        prog="python -m sim.bench",
+        description="Run networks of stated sparsity and activity through the Verilated core and report the share of "
+        "its cycles in which a lane multiplies, whole steps included. Models are compiled once, minutes each for 64 lanes.",
+        epilog="example: python -m sim.bench --only stack-16 --cell-units 4",
+    )
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="CASE", help=f"run only this: {', '.join(names)}"
+    )
+    parser.add_argument("--steps", type=int, default=100, help="steps measured (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=360, help="test images of the digits case (default: %(default)s)")
+    parser.add_argument("--cell-units", type=int, help="instead of each case's own")
+    parser.add_argument("--queue-depth", type=int, help="instead of each case's own")
+    parser.add_argument("--split-banks", type=int, choices=(0, 1), help="instead of each case's own")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/results.md; runs every case")
+    options = parser.parse_args(arguments)
+    if options.steps < 1 or options.images < 2:
+        parser.error("--steps must be at least 1, --images at least 2")
+    changed = options.only or options.cell_units or options.queue_depth or options.split_banks is not None
+    if options.write and changed:
+        parser.error("--write records the cases as they are: leave out --only and what changes a case")
+    return options
+
+
+def adapted(case: Case, options: argparse.Namespace) -> Case:
+    changes = {"cell_units": options.cell_units, "queue_depth": options.queue_depth}
+    if options.split_banks is not None:
+        changes["split_banks"] = bool(options.split_banks)
+    return dataclasses.replace(case, **{name: value for name, value in changes.items() if value is not None})
+
+
+def row(case: Case, measured: Efficiency | Latency) -> list[str]:
+    """One row of the table: case, core, early, late, barrier, MACs a step, lost to hazards, to drains."""
+    core = f"{case.lanes} lanes, {case.cell_units} cell units" + (", split banks" if case.split_banks else "")
+    if isinstance(measured, Latency):
+        early = f"{measured.result:.0f} cycles ({mark(measured.result <= case.early)} {case.early:.0f})"
+        late = f"{measured.step:.0f} cycles a step ({mark(measured.step <= case.late)} {case.late:.0f})"
+        return [case.description, core, early, late, "", "", "", ""]
+    return [
+        case.description, core,
+        f"{measured.early:.3f} ({mark(measured.early >= case.early)} {case.early:.2f})",
+        f"{measured.late:.3f} ({mark(measured.late >= case.late)} {case.late:.2f})",
+        f"{measured.barrier:.2f}", f"{measured.macs:,.0f}", f"{measured.hazard:.1%}", f"{measured.drain:.1%}",
+    ]  # fmt: skip
+
+
+def mark(met: bool) -> str:
+    return "meets" if met else "misses"
+
+
+HEADINGS = (
+    "network", "core", "inputs early", "input after output", "barrier a list", "MACs a step", "hazards", "drains",
+)  # fmt: skip
+
+
+def markdown(rows: list[list[str]], options: argparse.Namespace) -> str:
+    lines = [f"`python -m sim.bench --steps {options.steps} --images {options.images} --write`", ""]
+    for cells in (HEADINGS, ["---"] * len(HEADINGS), *rows):
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_results(text: str) -> None:
+    page = RESULTS.read_text()
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    replace(RESULTS, f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_suffix(path.suffix + ".part")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    console = Console()
+    cases = [adapted(case, options) for case in (*CASES, DIGITS) if not options.only or case.name in options.only]
+    figures, rows = {}, []
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        for case in cases:
+            is_digits = case.workload == DIGITS.workload
+            task = bars.add_task(f"{case.name}: drawing, compiling", total=None)
+
+            def report(steps: int, cycles: int, task=task, name=case.name) -> None:
+                bars.update(task, description=f"{name}: {steps:,} steps, {cycles:,} cycles")
+
+            try:
+                measured = (
+                    latency(case, options.images, report) if is_digits else efficiency(case, options.steps, report)
+                )
+            except (SimulationError, ValueError) as error:
+                print(f"sim.bench: {case.name}: {error}", file=sys.stderr)
+                return 2
+            bars.remove_task(task)
+            figures[case.name] = {"case": dataclasses.asdict(case), **dataclasses.asdict(measured)}
+            rows.append(row(case, measured))
+
+    table = Table(*HEADINGS, box=box.SIMPLE, title="Lane efficiency: MACs / (lanes x cycles)")
+    for cells in rows:
+        table.add_row(*cells)
+    table.caption = (
+        "Barrier: estimated from the lists' lengths, all else free. Digits: cycles from the last input event to the "
+        "result, and a step back to back."
+    )
+    console.print(table)
+    if options.json:
+        replace(options.json, json.dumps(figures, indent=2, default=float) + "\n")
+    if options.write:
+        write_results(markdown(rows, options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
