@@ -15,8 +15,8 @@ class Accumulators(wiring.Component):
     """Add products to sums; read and clear the sums of a unit.
 
     One product a cycle. A sum is read, added to and written over 4 cycles, so an operation whose target was used 1 to 3
-    operations ago waits (``i.ready`` is low): lists never repeat a target, so this happens only where two lists meet. A
-    drain comes first: it takes the cycle of an operation, or, with ``config.split_banks``, only of one on the same
+    cycles ago waits (``i.ready`` is low), or, with ``config.forwarding``, takes the sum on its way to the memory. Lists
+    never repeat a target, so this happens only where two lists meet. A drain comes first: it takes the cycle of an operation, or, with ``config.split_banks``, only of one on the same
     bank.
 
     The product of an operation is expected 3 cycles after the operation was accepted.
@@ -25,13 +25,15 @@ class Accumulators(wiring.Component):
     -------
     i : In(stream.Signature(Target))
     product : In(signed(product_bits))
+    hazard : Out(1)
+        The operation offered waits for an earlier one on its target.
     drain : In(Drain)
         Read and clear one row, always obeyed; its sums are complete, so no operation under way has its target.
     sums : Out(ArrayLayout(signed(acc_bits), 4))
         gx, z, r, gh of the row that was drained 3 cycles ago.
     """
 
-    #: Operations between which a target must not come again: from read to write.
+    #: Cycles after an operation in which its target's sum is not in memory yet: from read to write.
     HAZARD_DISTANCE = 3
 
     def __init__(self, config: CoreConfig):
@@ -39,6 +41,7 @@ class Accumulators(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(Target(config))),
             "product": In(signed(config.product_bits)),
+            "hazard": Out(1),
             "drain": In(Drain(config)),
             "sums": Out(data.ArrayLayout(signed(config.acc_bits), len(GATES))),
         })  # fmt: skip
@@ -54,17 +57,35 @@ class Accumulators(wiring.Component):
             targets.append(delay(m, targets[-1], 1, f"target_{k}"))
             valid.append(delay(m, valid[-1], 1, f"target_valid_{k}", init=0))
             drains.append(delay(m, drains[-1], 1, f"drain_{k}", init={}))
-        hazard = Cat(
+        matches = Cat(
             valid[k] & (targets[k].as_value() == target.as_value()) for k in range(1, self.HAZARD_DISTANCE + 1)
-        ).any()
+        )
         taken = drain.valid & ((drain.bank == target.bank) if config.split_banks else 1)
-        m.d.comb += [self.i.ready.eq(~hazard & ~taken), valid[0].eq(self.i.valid & self.i.ready)]
+        m.d.comb += [
+            self.hazard.eq(0 if config.forwarding else self.i.valid & matches.any()),
+            self.i.ready.eq(~self.hazard & ~taken),
+            valid[0].eq(self.i.valid & self.i.ready),
+        ]
 
         # The read starts one cycle after acceptance, and so ends with the multiplication.
         adds = MULTIPLIER_LATENCY
         total = Signal(signed(config.acc_bits), reset_less=True)
         addends = Signal(data.ArrayLayout(signed(config.acc_bits), len(GATES)))
-        m.d.sync += total.eq(addends[targets[adds].gate] + self.product)
+        addend = Signal(signed(config.acc_bits))
+        m.d.comb += addend.eq(addends[targets[adds].gate])
+        m.d.sync += total.eq(addend + self.product)
+        if config.forwarding:
+            # The sum of one cycle before is in ``total`` when it is needed; those of two and three cycles before are
+            # one cycle earlier, in ``total`` and ``previous``.
+            previous = delay(m, total, 1, "previous")
+            before = delay(m, matches, adds - 1, "matches_before")
+            under_way = Signal(signed(config.acc_bits), reset_less=True)
+            m.d.sync += under_way.eq(Mux(before[1], total, previous))
+            now = delay(m, before, 1, "matches")
+            with m.If(now[0]):
+                m.d.comb += addend.eq(total)
+            with m.Elif(now[1:].any()):
+                m.d.comb += addend.eq(under_way)
 
         banks = range(2) if config.split_banks else [None]
         for gate, name in enumerate(GATES):

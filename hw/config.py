@@ -49,6 +49,9 @@ class CoreConfig:
     split_banks : bool
         Whether each accumulator bank is a memory of its own. If so, a unit's sums are read while the lane goes on
         adding to the other bank; if not, the read costs the lane one cycle, and the accumulators half the memories.
+    forwarding : bool
+        Whether a sum still under way to its memory is passed on to the next operation on it; if not, that operation
+        waits. Pays where lists are short: many lanes, few weights.
     counters : bool
         Whether the operation counters are built.
 
@@ -70,6 +73,7 @@ class CoreConfig:
     value_bits: int = 9
     acc_bits: int = 24
     split_banks: bool = False
+    forwarding: bool = False
     counters: bool = True
 
     def __post_init__(self):

@@ -106,8 +106,8 @@ class Lane(wiring.Component):
         # is l + 1.
         m.d.sync += [
             self.activity.mac.eq(waiting & is_entry & fanout.o.ready),
-            self.activity.hazard.eq(stalled & ~self.drain.valid),
-            self.activity.drain.eq(stalled & self.drain.valid),
+            self.activity.hazard.eq(stalled & accumulators.hazard),
+            self.activity.drain.eq(stalled & ~accumulators.hazard),
             self.activity.group.eq(operation.group),
             self.activity.parity.eq(operation.bank ^ operation.group[0]),
         ]

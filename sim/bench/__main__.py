@@ -26,8 +26,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     names = [case.name for case in (*CASES, DIGITS)]
     parser = argparse.ArgumentParser(
         prog="python -m sim.bench",
-        description="Run networks of stated sparsity and activity through the Verilated core and report the share of "
-        "its cycles in which a lane multiplies, whole steps included. Models are compiled once, minutes each for 64 lanes.",
+        description="Run networks of stated sparsity and activity through the Verilated core and report the share of its "
+        "cycles in which a lane multiplies, whole steps included. Models are compiled once, minutes each for 64 lanes.",
         epilog="example: python -m sim.bench --only stack-16 --cell-units 4",
     )
     parser.add_argument(
@@ -58,7 +58,11 @@ def adapted(case: Case, options: argparse.Namespace) -> Case:
 
 def row(case: Case, measured: Efficiency | Latency) -> list[str]:
     """One row of the table: case, core, early, late, barrier, MACs a step, lost to hazards, to drains."""
-    core = f"{case.lanes} lanes, {case.cell_units} cell units" + (", split banks" if case.split_banks else "")
+    core = (
+        f"{case.lanes} lanes, {case.cell_units} cell units"
+        + (", split banks" if case.split_banks else "")
+        + (", forwarding" if case.forwarding else "")
+    )
     if isinstance(measured, Latency):
         early = f"{measured.result:.0f} cycles ({mark(measured.result <= case.early)} {case.early:.0f})"
         late = f"{measured.step:.0f} cycles a step ({mark(measured.step <= case.late)} {case.late:.0f})"

@@ -29,21 +29,24 @@ class Case:
     early: float
     late: float
     split_banks: bool = False
+    forwarding: bool = False
     queue_depth: int = 16
 
     def config(self, network: FixedNetwork, activity: np.ndarray | None) -> CoreConfig:
         return CoreConfig.fitting(
             network, self.lanes, activity=activity, cell_units=self.cell_units, queue_depth=self.queue_depth,
-            split_banks=self.split_banks,
+            split_banks=self.split_banks, forwarding=self.forwarding,
         )  # fmt: skip
 
 
 CASES = (
     Case("wide-16", "1350 inputs, 1350 units, 85 % sparse, 20 % active", "wide", 16, 2, 0.98, 0.98),
     Case("square-32", "512 inputs, 512 units, 85 %, 15 %", "square", 32, 4, 0.96, 0.96, split_banks=True),
-    Case("square-64", "512 inputs, 512 units, 85 %, 15 %", "square", 64, 4, 0.93, 0.92, split_banks=True),
+    Case(
+        "square-64", "512 inputs, 512 units, 85 %, 15 %", "square", 64, 4, 0.93, 0.92, split_banks=True, forwarding=True
+    ),
     Case("stack-16", "3 layers of 256, 85 %, 15 %", "stack", 16, 2, 0.96, 0.96),
-    Case("banked-64", "512 units, bank-balanced", "banked", 64, 4, 0.98, 0.94, split_banks=True),
+    Case("banked-64", "512 units, bank-balanced", "banked", 64, 4, 0.98, 0.94, split_banks=True, forwarding=True),
 )
 
 #: The digits network is judged by cycles: from the last input event to the result, and a step back to back.
