@@ -163,15 +163,20 @@ def _beats(config: CoreConfig, sequences: Sequence[np.ndarray]) -> tuple[np.ndar
         limit = 1 << (config.value_bits - 1)
         if sequence.min() < -limit or sequence.max() >= limit:
             raise ValueError(f"sequence {number} has values outside [{-limit}, {limit - 1}], which the core takes")
-        for step, values in enumerate(sequence):
-            index = np.flatnonzero(values)
-            value = values[index]
-            if not len(index):
-                index, value = np.array([NULL_INDEX]), np.array([0])
-            last = np.zeros(len(index), np.int64)
-            last[-1] = 1
-            packets.append(_pack(layout, index=index, value=value, last=last, user=last * (step == len(sequence) - 1)))
-    return np.concatenate(packets), len(packets)
+        silent = ~sequence.any(axis=1, keepdims=True)
+        step, index = np.nonzero(np.hstack([sequence, silent]))  # a silent step's null beat stands behind all inputs
+        null = index == sequence.shape[1]
+        last = np.append(step[1:] != step[:-1], True)
+        packets.append(
+            _pack(
+                layout,
+                index=np.where(null, NULL_INDEX, index),
+                value=np.where(null, 0, sequence[step, np.where(null, 0, index)]),
+                last=last,
+                user=last & (step == len(sequence) - 1),
+            )
+        )
+    return np.concatenate(packets), sum(map(len, sequences))
 
 
 def _pack(layout: data.Layout, **fields: np.ndarray) -> np.ndarray:

@@ -243,7 +243,7 @@ class Bench {
       if (progress) last_progress = cycle_;
       if (cycle_ - last_progress > job_.patience) return kHang;
       if (now >= job_.max_cycles) return kCycleLimit;
-      if (now % kProgressCycles == 0) {
+      if ((now + 1) % kProgressCycles == 0) {
         std::printf("%llu %llu\n", static_cast<unsigned long long>(outputs_done_), static_cast<unsigned long long>(now));
         std::fflush(stdout);
       }
