@@ -1,0 +1,107 @@
+"""Configuration: limits and their messages, derived widths, identity."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from hw.config import CoreConfig
+
+LIMITS = {
+    "lanes": (1, 64), "cell_units": (1, 64), "rows": (1, 4096), "entries": (2, 1 << 18), "sources": (2, 32768),
+    "layers": (1, 15), "y_bits": (8, 16), "value_bits": (9, 17), "acc_bits": (16, 32),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("outside", ["below", "above", "text"])
+def test_limits(name, outside):
+    low, high = LIMITS[name]
+    value = {"below": low - 1, "above": high + 1, "text": "8"}[outside]
+    message = f"{name} is {value!r}; it must be an integer from {low} to {high}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        CoreConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "choice, message",
+    [
+        ({"lanes": 8, "cell_units": 3}, "cell_units is 3; it must divide lanes, which is 8"),
+        ({"queue_depth": 4}, "queue_depth is 4; it must be 8, 16, 32 or 64"),
+        ({"queue_depth": 24}, "queue_depth is 24; it must be 8, 16, 32 or 64"),
+        ({"weight_bits": 6}, "weight_bits is 6; it must be 4 or 8"),
+        (
+            {"y_bits": 12, "value_bits": 12},
+            "value_bits is 12; it must be more than y_bits, which is 12, as an event's value is signed",
+        ),
+    ],
+)
+def test_contradictions(choice, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        CoreConfig(**choice)
+
+
+def test_positional_arguments_are_refused():
+    with pytest.raises(TypeError):
+        CoreConfig(8)
+
+
+@pytest.mark.parametrize(
+    "choice, widths",
+    [
+        (
+            {"lanes": 8, "cell_units": 2, "rows": 32, "entries": 2048, "sources": 256, "layers": 4},
+            {"lanes_per_cell": 4, "lane_bits": 2, "row_bits": 5, "unit_bits": 7, "entry_bits": 11, "count_bits": 8,
+             "source_bits": 8, "layer_bits": 2, "groups": 5, "group_bits": 3, "restore_group": 5},
+        ),
+        (
+            {"lanes": 1, "cell_units": 1, "rows": 1, "entries": 2, "sources": 2, "layers": 1},
+            {"lanes_per_cell": 1, "lane_bits": 0, "row_bits": 1, "unit_bits": 1, "entry_bits": 1, "count_bits": 3,
+             "source_bits": 1, "layer_bits": 1, "groups": 2, "group_bits": 2, "restore_group": 2},
+        ),
+        (
+            {"lanes": 9, "cell_units": 3, "rows": 33, "entries": 2049, "sources": 257, "layers": 3},
+            {"lanes_per_cell": 3, "lane_bits": 2, "row_bits": 6, "unit_bits": 8, "entry_bits": 12, "count_bits": 8,
+             "source_bits": 9, "layer_bits": 2, "groups": 4, "group_bits": 3, "restore_group": 4},
+        ),
+    ],
+)  # fmt: skip
+def test_derived_widths(choice, widths):
+    config = CoreConfig(**choice)
+    assert {name: getattr(config, name) for name in widths} == widths
+
+
+@pytest.mark.parametrize("entries, rows", [(1 << 18, 4096), (16, 2)])
+def test_a_directory_word_fits_the_load_bus(entries, rows):
+    config = CoreConfig(entries=entries, rows=rows)
+    assert config.load_bits == max(32, config.entry_bits + 2 * config.count_bits)
+
+
+@pytest.mark.parametrize("layers", range(1, 16))
+def test_marker_counts_tell_ahead_from_behind(layers):
+    """Two lanes may be the markers of two steps apart, in either direction."""
+    assert 1 << CoreConfig(layers=layers).marker_bits - 1 > layers + 1
+
+
+def test_every_parameter_changes_the_identity():
+    base = CoreConfig()
+    changes = {
+        "lanes": 4, "cell_units": 4, "queue_depth": 8, "rows": 33, "entries": 2049, "sources": 255, "layers": 3,
+        "weight_bits": 4, "y_bits": 9, "value_bits": 10, "acc_bits": 25, "split_banks": True, "counters": False,
+    }  # fmt: skip
+    assert set(changes) | {"value_bits"} == set(base.__dataclass_fields__)
+    identities = {base.config_id}
+    for name, value in changes.items():
+        others = {"value_bits": 12} if name == "y_bits" else {}
+        identities.add(replace(base, **{name: value}, **others).config_id)
+    assert len(identities) == 1 + len(changes)
+    assert CoreConfig().config_id == base.config_id
+    assert all(0 <= identity < 1 << 32 for identity in identities)
+
+
+def test_capacity_is_what_the_compiler_needs():
+    config = CoreConfig()
+    capacity = config.capacity
+    assert capacity.config_id == config.config_id
+    for name in ("lanes", "cell_units", "rows", "entries", "sources", "layers", "weight_bits", "y_bits", "acc_bits"):
+        assert getattr(capacity, name) == getattr(config, name)
