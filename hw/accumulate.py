@@ -16,8 +16,8 @@ class Accumulators(wiring.Component):
 
     One product a cycle. A sum is read, added to and written over 4 cycles, so an operation whose target was used 1 to 3
     cycles ago waits (``i.ready`` is low), or, with ``config.forwarding``, takes the sum on its way to the memory. Lists
-    never repeat a target, so this happens only where two lists meet. A drain comes first: it takes the cycle of an operation, or, with ``config.split_banks``, only of one on the same
-    bank.
+    never repeat a target, so this happens only where two lists meet. A drain comes first: it takes the cycle of an
+    operation, or, with ``config.split_banks``, only of one on the same bank.
 
     The product of an operation is expected 3 cycles after the operation was accepted.
 

@@ -188,13 +188,14 @@ class Loader(wiring.Component):
                     fail(Error.LOAD_CAPACITY, word)
 
             with m.Case(LoadKind.NETWORK):
-                for index, (name, low_limit, high_limit) in enumerate((
-                    ("inputs", 1, config.sources), ("layer_count", 1, config.layers), ("readout", 0, 1),
-                    ("rows", 1, config.rows), ("output_base", 1, config.sources), ("outputs", 1, 65535),
+                for index, (name, most) in enumerate((
+                    ("inputs", config.sources), ("layer_count", config.layers), ("readout", 1),
+                    ("rows", config.rows), ("output_base", config.sources), ("outputs", 65535),
                 )):  # fmt: skip
                     with m.If(address == index):
                         m.d.sync += network[name].eq(word)
-                        with m.If((word < low_limit) | (word > high_limit)):
+                        none = (word == 0) if name != "readout" else 0
+                        with m.If(none | (word > most)):
                             fail(Error.LOAD_CAPACITY, word)
 
             with m.Case(LoadKind.LAYER):

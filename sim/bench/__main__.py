@@ -26,8 +26,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     names = [case.name for case in (*CASES, DIGITS)]
     parser = argparse.ArgumentParser(
         prog="python -m sim.bench",
-        description="Run networks of stated sparsity and activity through the Verilated core and report the share of its "
-        "cycles in which a lane multiplies, whole steps included. Models are compiled once, minutes each for 64 lanes.",
+        description="Run networks of stated sparsity and activity through the Verilated core and report the share of "
+        "its cycles in which a lane multiplies, whole steps included. Models are compiled once; minutes for 64 lanes.",
         epilog="example: python -m sim.bench --only stack-16 --cell-units 4",
     )
     parser.add_argument(
