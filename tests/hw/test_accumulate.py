@@ -12,7 +12,11 @@ from hw.vendor.generic import MULTIPLIER_LATENCY
 from tests.hw.bench import start
 from tests.hw.pins import Pins, Together
 
-PARTS = ("joined", "split")  #: one memory for both banks, or one for each
+#: One memory for both banks, or one for each; operations wait for a sum under way, or get it passed on.
+PARTS = {
+    "waiting": {}, "split": {"split_banks": True}, "forwarding": {"forwarding": True},
+    "split_forwarding": {"split_banks": True, "forwarding": True},
+}  # fmt: skip
 ROWS = 16
 SUMS_LATENCY = 3
 WRITE_AFTER = 4  #: cycles from an operation or a drain to the next use of its sums without loss
@@ -21,12 +25,12 @@ WRITE_AFTER = 4  #: cycles from an operation or a drain to the next use of its s
 def config(part):
     return CoreConfig(
         lanes=1, cell_units=1, rows=ROWS, entries=64, sources=16, layers=2, weight_bits=8, value_bits=9, acc_bits=20,
-        split_banks=part == "split",
+        **PARTS[part],
     )  # fmt: skip
 
 
-ACC_BITS = config("joined").acc_bits
-PRODUCT_MAX = (1 << config("joined").product_bits - 1) - 1
+ACC_BITS = config("waiting").acc_bits
+PRODUCT_MAX = (1 << config("waiting").product_bits - 1) - 1
 
 
 def parts():
@@ -41,7 +45,7 @@ class Bench:
         self.sums = defaultdict(int)
         self.drained = []  #: what each drain must give, oldest first
         self.hazards = self.taken = 0
-        self._split = part == "split"
+        self._config = config(part)
         self._recent = deque([None] * 3, 3)  # targets accepted 1, 2 and 3 cycles ago
         self._products = deque([0] * MULTIPLIER_LATENCY)
         self._expected = deque([None] * SUMS_LATENCY)
@@ -57,8 +61,9 @@ class Bench:
 
         accepted = None
         if target:
-            hazard = target in self._recent
-            taken = drain is not None and (not self._split or drain[0] == target[0])
+            hazard = target in self._recent and not self._config.forwarding
+            taken = drain is not None and (not self._config.split_banks or drain[0] == target[0])
+            assert bool(self.pins.get("hazard")) == hazard
             assert bool(self.pins.get("i__ready")) == (not hazard and not taken)
             self.hazards, self.taken = self.hazards + hazard, self.taken + taken
             accepted = None if hazard or taken else target
@@ -96,7 +101,7 @@ async def begin(dut, part):
 
 
 @cocotb.test()
-@cocotb.parametrize(part=PARTS, rows=(2, 3, ROWS), busy=(0.5, 1.0))
+@cocotb.parametrize(part=list(PARTS), rows=(2, 3, ROWS), busy=(0.5, 1.0))
 async def adds_exactly(dut, part, rows, busy):
     """Random targets among few sums: conflicts at every distance; drains as soon as they are allowed."""
     bench = await begin(dut, part)
@@ -117,19 +122,23 @@ async def adds_exactly(dut, part, rows, busy):
             target = None
         if drain:
             drained[drain], drains = now, drains + 1
-    assert drains > 50 and bench.taken and (bench.hazards or rows == ROWS)
+    assert drains > 50 and bench.taken and (bench.hazards or rows == ROWS or config(part).forwarding)
 
 
 @cocotb.test()
-@cocotb.parametrize(part=PARTS, distance=range(1, 6))
+@cocotb.parametrize(part=list(PARTS), distance=range(1, 6))
 async def stalls_at_a_distance_of_three_or_less(dut, part, distance):
-    """The second of two additions to a sum, ``distance`` operations apart, waits until 4 cycles have passed."""
+    """The second of two additions to a sum, ``distance`` operations apart, waits until 4 cycles have passed.
+
+    With forwarding it never waits.
+    """
     bench = await begin(dut, part)
+    waits = 0 if config(part).forwarding else max(0, 4 - distance)
     target = (1, 5, 2)
     await bench.send(target, -77)
     for other in range(distance - 1):
         assert await bench.send((1, 6 + other, 2), other) == 0
-    assert await bench.send(target, 11) == max(0, 4 - distance)
+    assert await bench.send(target, 11) == waits
     await bench.settle()
     await bench.cycle(drain=target[:2])
     await bench.settle()
@@ -137,7 +146,7 @@ async def stalls_at_a_distance_of_three_or_less(dut, part, distance):
 
 
 @cocotb.test()
-@cocotb.parametrize(part=PARTS)
+@cocotb.parametrize(part=list(PARTS))
 async def takes_one_operation_a_cycle_where_targets_differ(dut, part):
     """The same row in another bank, or another gate of it, is no conflict."""
     bench = await begin(dut, part)
@@ -146,11 +155,11 @@ async def takes_one_operation_a_cycle_where_targets_differ(dut, part):
 
 
 @cocotb.test()
-@cocotb.parametrize(part=PARTS)
+@cocotb.parametrize(part=list(PARTS))
 async def drains_cost_a_cycle_only_where_the_memory_is_shared(dut, part):
     bench = await begin(dut, part)
     for row in range(ROWS):
-        shared = part == "joined"
+        shared = not config(part).split_banks
         assert await bench.cycle((0, row, 1), 5, drain=(1, row)) != shared
         if shared:
             assert await bench.cycle((0, row, 1), 5)
@@ -162,11 +171,11 @@ async def drains_cost_a_cycle_only_where_the_memory_is_shared(dut, part):
 
 
 @cocotb.test()
-@cocotb.parametrize(part=PARTS)
+@cocotb.parametrize(part=list(PARTS))
 async def adds_to_one_target_back_to_back(dut, part):
     bench = await begin(dut, part)
     for product in range(1, 21):
-        assert await bench.send((0, 0, 3), product) == (0 if product == 1 else 3)
+        assert await bench.send((0, 0, 3), product) == (0 if product == 1 or config(part).forwarding else 3)
     await bench.settle()
     await bench.cycle(drain=(0, 0))
     await bench.settle()
@@ -174,7 +183,7 @@ async def adds_to_one_target_back_to_back(dut, part):
 
 
 @cocotb.test()
-@cocotb.parametrize(part=PARTS, sign=(-1, 1))
+@cocotb.parametrize(part=list(PARTS), sign=(-1, 1))
 async def holds_the_largest_sums(dut, part, sign):
     """Every bit of a sum counts, in every gate."""
     bench = await begin(dut, part)

@@ -87,9 +87,10 @@ def test_every_parameter_changes_the_identity():
     base = CoreConfig()
     changes = {
         "lanes": 4, "cell_units": 4, "queue_depth": 8, "rows": 33, "entries": 2049, "sources": 255, "layers": 3,
-        "weight_bits": 4, "y_bits": 9, "value_bits": 10, "acc_bits": 25, "split_banks": True, "counters": False,
+        "weight_bits": 4, "y_bits": 9, "value_bits": 10, "acc_bits": 25, "split_banks": True, "forwarding": True,
+        "counters": False,
     }  # fmt: skip
-    assert set(changes) | {"value_bits"} == set(base.__dataclass_fields__)
+    assert set(changes) == set(base.__dataclass_fields__)
     identities = {base.config_id}
     for name, value in changes.items():
         others = {"value_bits": 12} if name == "y_bits" else {}

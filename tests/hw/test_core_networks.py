@@ -31,14 +31,15 @@ CONFIGS = [
         value_bits=value_bits,
         acc_bits=acc_bits,
         split_banks=split,
+        forwarding=forwarding,
     )  # fmt: skip
-    for lanes, cell_units, depth, rows, entries, weight_bits, y_bits, value_bits, acc_bits, split in (
-        (1, 1, 8, 160, 8192, 8, 8, 9, 24, False),
-        (3, 1, 16, 96, 4096, 8, 11, 12, 27, True),
-        (4, 2, 8, 96, 4096, 4, 16, 17, 26, False),
-        (5, 5, 32, 64, 2048, 8, 14, 15, 30, False),
-        (8, 2, 16, 48, 2048, 8, 10, 17, 30, True),
-        (16, 4, 8, 32, 2048, 4, 15, 16, 26, False),
+    for lanes, cell_units, depth, rows, entries, weight_bits, y_bits, value_bits, acc_bits, split, forwarding in (
+        (1, 1, 8, 160, 8192, 8, 8, 9, 24, False, False),
+        (3, 1, 16, 96, 4096, 8, 11, 12, 27, True, False),
+        (4, 2, 8, 96, 4096, 4, 16, 17, 26, False, True),
+        (5, 5, 32, 64, 2048, 8, 14, 15, 30, False, False),
+        (8, 2, 16, 48, 2048, 8, 10, 17, 30, True, True),
+        (16, 4, 8, 32, 2048, 4, 15, 16, 26, False, False),
     )
 ]
 
