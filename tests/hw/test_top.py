@@ -251,6 +251,20 @@ async def keeps_the_first_error(dut):
 
 
 @cocotb.test()
+async def refuses_parts_of_words_and_what_is_not_there(dut):
+    host = await Host.start(dut)
+    await host.write("state_select", cell=1, unit=5)
+    for address, data in ((0x34, b"\xff"), (0x36, b"\xff\xff"), (0x35, b"\xff\xff\xff")):
+        assert (await host.axi.write(address, data)).resp == AxiResp.SLVERR
+        assert await host.error() == (Error.REGISTER.value, address)
+        await host.write("control", clear_error=1)
+    assert await host.read("state_select") == {"unit": 5, "cell": 1}
+    for address in (0x0C, 0x30, 0x58, 0xFFC):
+        assert await host.read_word(address) == (0, AxiResp.SLVERR)
+    assert (await host.error())[0] == Error.NONE.value
+
+
+@cocotb.test()
 async def starts_anew_after_a_reset_at_any_time(dut):
     case = Case(seed=9, sequences=3)
     host = await loaded(dut, case)
