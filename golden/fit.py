@@ -56,7 +56,7 @@ class Settings:
     """
 
     units: int = 128
-    epochs: int = 170
+    epochs: int = 300
     batch: int = 64
     learning_rate: float = 0.006
     weight_decay: float = 0.01
