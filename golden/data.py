@@ -19,6 +19,14 @@ class Samples:
     inputs: NDArray[np.float32]
     labels: NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        if self.inputs.dtype != np.float32 or self.inputs.ndim != 3:
+            have = f"{self.inputs.dtype} of shape {list(self.inputs.shape)}"
+            raise ValueError(f"inputs are {have}; they must be float32 [samples, steps, channels]")
+        if self.labels.dtype != np.int64 or self.labels.shape != self.inputs.shape[:1] or (self.labels < 0).any():
+            have = f"{self.labels.dtype} of shape {list(self.labels.shape)}"
+            raise ValueError(f"labels are {have}; they must be int64 [{len(self.inputs)}], from 0 on")
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -286,7 +286,9 @@ def test_refuses_code_and_anything_but_tensors(tmp_path):
         convert.read_tensors(tmp_path / "nested.pt")
     with pytest.raises(ModelError, match=r"nothing.pt cannot be read \(No such file or directory\); correct the path$"):
         convert.read_tensors(tmp_path / "nothing.pt")
-    with pytest.raises(ModelError, match=r"nothing.npy cannot be read \(No such file or directory\); correct the path$"):
+    with pytest.raises(
+        ModelError, match=r"nothing.npy cannot be read \(No such file or directory\); correct the path$"
+    ):
         convert.read_array(tmp_path / "nothing.npy")
 
 

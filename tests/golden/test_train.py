@@ -65,6 +65,25 @@ def test_digits_are_rows_of_exact_sixteenths():
     assert np.array_equal(inputs * 16, np.round(inputs * 16))
 
 
+@pytest.mark.parametrize(
+    ("inputs", "labels", "message"),
+    [
+        (np.zeros((2, 3, 4)), np.zeros(2, np.int64), "inputs are float64 of shape [2, 3, 4]; they must be float32 "),
+        (np.zeros((2, 3), np.float32), np.zeros(2, np.int64), "inputs are float32 of shape [2, 3]; they must be "),
+        (
+            np.zeros((2, 3, 4), np.float32),
+            np.zeros(3, np.int64),
+            "labels are int64 of shape [3]; they must be int64 [2]",
+        ),
+        (np.zeros((2, 3, 4), np.float32), np.array([0, -1]), "labels are int64 of shape [2]; they must be int64 [2], "),
+    ],
+)
+def test_samples_of_other_shape_or_type_are_refused(inputs, labels, message):
+    with pytest.raises(ValueError) as error:
+        Samples(inputs, labels)
+    assert str(error.value).startswith(message)
+
+
 def test_data_needs_no_torch():
     code = "import sys, golden.data; golden.data.digits(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
