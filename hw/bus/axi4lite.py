@@ -42,8 +42,8 @@ class Axi4Lite(wiring.Component):
     Parameters
     ----------
     read_wait : int
-        Cycles from the acceptance of a read's address until the register is read, for values that take that long to
-        follow the registers that select them.
+        Cycles from the acceptance of a read's address until the register is read, at least 1, for values that take that
+        long to follow the registers that select them.
 
     Members
     -------
@@ -53,9 +53,16 @@ class Axi4Lite(wiring.Component):
     registers : Out(RegisterPort())
     refused : Out(1), refused_address : Out(12)
         A write got SLVERR, in the cycle in which it did.
+
+    Raises
+    ------
+    ValueError
+        If ``read_wait`` is less than 1.
     """
 
-    def __init__(self, *, read_wait: int = 0):
+    def __init__(self, *, read_wait: int = 1):
+        if read_wait < 1:
+            raise ValueError(f"read_wait is {read_wait}; it must be at least 1")
         self._read_wait = read_wait
         super().__init__({
             "aw": In(stream.Signature(ADDRESS_BITS)), "w": In(stream.Signature(WriteData())),

@@ -1,8 +1,10 @@
 """AXI4-Lite in front of a small register file: every access answered once, in order, whatever stalls."""
 
+import gc
 import random
 
 import cocotb
+import pytest
 from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
@@ -173,3 +175,10 @@ async def waits_before_it_reads(dut):
 
 def test_axi4lite(simulate):
     simulate(RegisterFile())
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_read_waits_at_least_a_cycle():
+    with pytest.raises(ValueError, match="^read_wait is 0; it must be at least 1$"):
+        Axi4Lite(read_wait=0)
+    gc.collect()  # the half-made component goes now, while the warning about it is ignored

@@ -1,6 +1,7 @@
 """The register block: every field of every register, what is not there, and what others rely on."""
 
 import random
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import pytest
 from systemrdl import RDLCompiler
 
 from hw.bus.registers import DESCRIPTION, WORD_ADDRESS_BITS, RegisterBlock, registers
+from hw.config import CoreConfig
+from hw.counters import counter_map
 from hw.errors import Error
 from tests.hw.bench import start
 from tests.hw.pins import Pins
@@ -224,6 +227,25 @@ def test_error_codes_are_those_of_the_hardware():
     compiler.compile_file(str(DESCRIPTION))
     codes = compiler.elaborate().top.get_child_by_name("ERROR").get_child_by_name("code").get_property("encode")
     assert {code.name: code.value for code in codes} == {error.name: error.value for error in Error}
+
+
+def test_error_codes_are_documented():
+    text = (ROOT / "docs" / "interfaces.md").read_text()
+    codes = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", text, re.MULTILINE)
+    assert [(int(code), name) for code, name in codes] == [(error.value, error.name) for error in list(Error)[1:]]
+
+
+def test_counters_are_documented():
+    """The order in which docs/interfaces.md numbers them, for 2 layers and 2 lanes."""
+    config = CoreConfig(layers=2, lanes=2)
+    names = re.findall(r"^\| `([a-z_<>]+)` \|", (ROOT / "docs" / "interfaces.md").read_text(), re.MULTILINE)
+    per_lane = [name for name in names if "<lane>" in name]
+    numbered = [name for name in names if "<" not in name]
+    for name in names:
+        if "<group>" in name:
+            numbered += [name.replace("<group>", str(group)) for group in range(3)]
+    numbered += [name.replace("<lane>", str(lane)) for lane in range(2) for name in per_lane]
+    assert numbered == list(counter_map(config))
 
 
 def test_documentation_is_current(tmp_path):
