@@ -55,10 +55,18 @@ def default_cell_units(lanes: int) -> int:
     return max(units for units in range(1, wanted + 1) if lanes % units == 0)
 
 
-def configure(path: Path, lanes: int, cell_units: int | None = None, **options: Any) -> Build:
+def configure(
+    path: Path,
+    lanes: int = 8,
+    cell_units: int | None = None,
+    *,
+    queue_depth: int = 16,
+    split_banks: bool = True,
+    forwarding: bool = False,
+) -> Build:
     """Load a model, choose the configuration that fits it, and compile it for that.
 
-    ``options`` are further parameters of :class:`hw.config.CoreConfig`.
+    Parameters are those of :class:`hw.config.CoreConfig`, with the defaults of the command.
 
     Raises
     ------
@@ -69,7 +77,9 @@ def configure(path: Path, lanes: int, cell_units: int | None = None, **options: 
     if model.fixed is None:
         raise ModelError(f"model file {path}: it holds no integer network; quantise it first")
     units = default_cell_units(lanes) if cell_units is None and lanes > 0 else cell_units
-    config = CoreConfig.fitting(model.fixed, lanes, cell_units=units, **options)
+    config = CoreConfig.fitting(
+        model.fixed, lanes, cell_units=units, queue_depth=queue_depth, split_banks=split_banks, forwarding=forwarding
+    )
     return Build(model, config, compile(model.fixed, config.capacity))
 
 
