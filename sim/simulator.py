@@ -25,6 +25,7 @@ from hw.errors import Error
 from hw.event import NULL_INDEX, InputBeat, OutputBeat, UnitUpdate
 from sim.verilate import SimulationError, compile_core
 
+MODES = ("stream", "stepwise", "isolated")
 STALL_PERIOD = 65_521  #: cycles after which a random stall pattern repeats; a prime, so that two never line up
 PATIENCE = 1_000_000  #: cycles without any progress that count as a hang
 
@@ -104,8 +105,9 @@ class Simulator:
             As the compiler wrote it for this configuration.
         sequences : list of int (steps, inputs)
             Each value that is not 0 is an event.
-        mode : "stream" or "stepwise"
-            Offer the input as early as the core takes it, or each step's after the previous step's output was taken.
+        mode : "stream", "stepwise" or "isolated"
+            Offer the input as early as the core takes it; or each step's after the previous step's output was taken; or
+            only when nothing of the previous step is under way any more.
         trace_updates : bool
             Keep every unit's update.
         input_stall, output_stall : float or sequence of bool
@@ -124,14 +126,14 @@ class Simulator:
         ValueError
             If an argument is wrong.
         """
-        if mode not in ("stream", "stepwise"):
-            raise ValueError(f"mode is {mode!r}; it must be 'stream' or 'stepwise'")
+        if mode not in MODES:
+            raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
         beats, steps = _beats(self.config, sequences)
         image = np.ascontiguousarray(image, np.uint32)
         stalls = [_stall_pattern(stall, seed) for seed, stall in enumerate((input_stall, output_stall))]
         counters = counter_map(self.config) if self.config.counters else {}
         header = [
-            mode == "stepwise", trace_updates, max_cycles, PATIENCE, steps, len(counters), len(image), len(beats),
+            MODES.index(mode), trace_updates, max_cycles, PATIENCE, steps, len(counters), len(image), len(beats),
             *map(len, stalls),
         ]  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,8 @@ class Efficiency:
 class Latency:
     """Cycles of the digits network, mean and worst over images.
 
-    ``result``: from the last input event of an image to its result; ``step``: a step, all images back to back.
+    ``result``: from the last input event of an image to its result, each row given when the one before is done with;
+    ``step``: a step, all images back to back.
     """
 
     result: float
@@ -92,10 +93,10 @@ def latency(case: Case, images: int, progress=None) -> Latency:
     compiled = compile(network, config.capacity)
     simulator = Simulator(config)
     sequences = list(inputs[:images])
-    late = simulator.run(compiled.words, sequences, mode="stepwise", progress=progress)
+    isolated = simulator.run(compiled.words, sequences, mode="isolated", progress=progress)
     early = simulator.run(compiled.words, sequences, mode="stream", progress=progress)
     length = inputs.shape[1]
-    result = (late.steps["output"] - late.steps["last_input"])[length - 1 :: length]
+    result = (isolated.steps["output"] - isolated.steps["last_input"])[length - 1 :: length]
     span = early.steps["output"][-1] - early.steps["output"][length - 1]
     macs = early.steps["macs"][length:].sum()
     return Latency(

@@ -23,6 +23,7 @@ namespace {
 
 constexpr uint64_t kProgressCycles = 1 << 18;  // between two lines on standard output
 constexpr int kCounterLatency = 2;  // from the selection, registered outside the core, to the count
+enum Pace : uint64_t { kStream, kStepwise, kIsolated };  // when a step's input is offered: Simulator.run's modes, in order
 constexpr int kSettleCycles = 64;  // from the end of loading to a core that runs or says why not
 
 enum Status : uint64_t { kDone = 0, kNotLoaded = 1, kHang = 2, kCycleLimit = 3 };
@@ -97,14 +98,14 @@ struct StepTimes {
 };
 
 struct Job {
-  uint64_t stepwise, keep_updates, max_cycles, patience, steps, counters;
+  uint64_t pace, keep_updates, max_cycles, patience, steps, counters;
   std::vector<uint32_t> image;
   std::vector<uint64_t> beats;
   std::vector<uint8_t> input_stall, output_stall;  // repeated for ever
 
   explicit Job(const char* path) {
     Reader reader(path);
-    stepwise = reader.number();
+    pace = reader.number();
     keep_updates = reader.number();
     max_cycles = reader.number();
     patience = reader.number();
@@ -200,7 +201,9 @@ class Bench {
       const uint64_t now = cycle_ - start_;
       const bool more = next_beat_ < job_.beats.size();
       if (more && !offered) {
-        offered = (!job_.stepwise || outputs_done_ >= inputs_done_) && !job_.input_stall[now % job_.input_stall.size()];
+        const bool answered = job_.pace == kStream || outputs_done_ >= inputs_done_;
+        const bool quiet = job_.pace != kIsolated || next_beat_ != first_of_step || core_.idle;
+        offered = answered && quiet && !job_.input_stall[now % job_.input_stall.size()];
       }
       core_.i_valid = offered;
       if (offered) core_.i_payload = job_.beats[next_beat_];

@@ -140,7 +140,7 @@ def test_bad_sequences(sequence, message):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="mode is 'fast'; it must be 'stream' or 'stepwise'"):
+    with pytest.raises(ValueError, match="mode is 'fast'; it must be one of stream, stepwise, isolated"):
         SIMULATOR.run(np.zeros(1, np.uint32), [np.zeros((1, 6), int)], mode="fast")
     with pytest.raises(
         ValueError, match="stall is 1.0; as a share of the cycles it must be at least 0 and less than 1"
