@@ -67,7 +67,8 @@ def table(rows: list[Row]) -> Table:
 def plot(rows: list[Row], path: Path) -> None:
     """Draw accuracy and activity over the values of each knob, one panel a knob, as a PNG file."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(SWEEPS))
+    panels = figure.subplots(1, len(SWEEPS), sharey=True)  # one scale, so that noise looks like noise
+    most = max(row["test"]["float"]["activity"] for row in rows)
     for axes, knob in zip(panels, SWEEPS, strict=True):
         chosen = [row for row in rows if row["knob"] == knob]
         labels = [f"{row['value']:g}" for row in chosen]  # equally spaced: the values are not, and one is 0
@@ -77,7 +78,7 @@ def plot(rows: list[Row], path: Path) -> None:
         activity = axes.twinx()
         shares = [100 * row["test"]["float"]["activity"] for row in chosen]
         activity.plot(labels, shares, marker="s", color="tab:red", linestyle="--")
-        activity.set_ylim(bottom=0)
+        activity.set_ylim(0, 110 * most)
         activity.set_ylabel("units active a step, %", color="tab:red")
         axes.legend(loc="lower left")
     image = io.BytesIO()
