@@ -105,7 +105,7 @@ def _identity(config: CoreConfig, trace: bool) -> str:
     return digest.hexdigest()[:20]
 
 
-def compile_core(config: CoreConfig, trace: bool) -> Path:
+def compile_core(config: CoreConfig, trace: bool = False) -> Path:
     """Compile the model unless it is there; safe to do in two processes at once."""
     folder = CACHE / _identity(config, trace)
     executable = folder / "harness"

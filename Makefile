@@ -1,0 +1,47 @@
+# Needs Python 3.11 or newer, g++, make and perl. Everything else goes into .venv, once.
+
+PYTHON ?= python3
+IMAGES ?= 360
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## List what can be made.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/base ## Run handwritten digits through the simulated core; IMAGES=20 is a short form.
+	$(BIN)/python -m sim.demo --images $(IMAGES)
+
+test: $(VENV)/test ## Run every test.
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/test ## Check style and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/base ## Measure lane efficiency against the bars.
+	$(BIN)/python -m sim.bench
+
+clean: ## Remove what was built, but not .venv.
+	rm -rf build
+
+# Stamps: each exists when its packages are installed; a change of pyproject.toml installs again.
+
+$(VENV)/base: pyproject.toml | $(VENV)/tools
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/test: pyproject.toml | $(VENV)/tools
+	$(BIN)/pip install --quiet --editable ".[train,test]"
+	touch $@ $(VENV)/base
+
+$(VENV)/tools:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+		|| { echo "error: $(PYTHON) is older than Python 3.11; give a newer one with make PYTHON=..."; exit 2; }
+	@for tool in g++ perl; do command -v $$tool > /dev/null \
+		|| { echo "error: $$tool is missing; install it with your system's package manager"; exit 2; }; done
+	$(PYTHON) -m venv $(VENV)
+	touch $@
