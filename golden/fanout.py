@@ -1,6 +1,6 @@
 """Compile a network into fan-out lists, dealt to lanes, and a memory image.
 
-    python -m golden.fanout models/digits.safetensors --lanes 16
+    python -m golden.fanout models/digits/digits.safetensors --lanes 16
 
 Every input and every unit is a source; its list in a lane holds the non-zero weights from it to the lane's units. The
 steps: check the network, deal its units to lanes (:mod:`golden.lanes`), collect the lists (:mod:`golden.lists`), write
@@ -217,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m golden.fanout",
         description="Deal a network to lanes, report balance and storage, and write its memory image.",
-        epilog="example: python -m golden.fanout models/digits.safetensors --lanes 8 --out build/image",
+        epilog="example: python -m golden.fanout models/digits/digits.safetensors --lanes 8 --out build/image",
     )
     parser.add_argument("model", type=Path, help="model file with an integer network")
     parser.add_argument("--lanes", type=int, default=8, help="lanes of the core (default %(default)s)")

@@ -1,6 +1,6 @@
 """Theoretical operation counts: multiply-accumulates (MACs) of weights, as the literature counts them.
 
-    python -m golden.macs models/digits.safetensors --input rows.npy
+    python -m golden.macs models/digits/digits.safetensors --input rows.npy
     python -m golden.macs --paper
 
 Sources fall into groups: group 0 is the inputs, group 1 + l the units of EGRU layer l. An active source costs one MAC
@@ -228,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m golden.macs",
         description="Count the MACs of a model on given inputs, or reproduce the published counts.",
-        epilog="example: python -m golden.macs models/digits.safetensors --input rows.npy",
+        epilog="example: python -m golden.macs models/digits/digits.safetensors --input rows.npy",
     )
     parser.add_argument("model", nargs="?", help="model file with an integer network")
     parser.add_argument("--input", help="NumPy file: real or integer inputs, (time, inputs) or (time, batch, inputs)")
