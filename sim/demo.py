@@ -109,7 +109,9 @@ def main(arguments: list[str] | None = None) -> int:
     ):  # fmt: skip
         table.add_row(what, str(options.out / path))
     table.add_row("all counters, each step and layer", str(figures))
-    table.caption = "The product would be right if activity and weights were independent; busy sources have more weights."
+    table.caption = (
+        "The product would be right if activity and weights were independent; busy sources have more weights."
+    )
     console.print(table)
     for difference in done.comparison.first:
         console.print(f"first difference: {difference}")
