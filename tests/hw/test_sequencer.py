@@ -1,0 +1,142 @@
+"""Sequencer: which job comes when and what it says, how far the input may run ahead, the first clearing of all sums."""
+
+import random
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from hw.config import CoreConfig
+from hw.sequencer import Sequencer
+from tests.hw.bench import start
+from tests.hw.pins import Pins
+
+CONFIG = CoreConfig(lanes=2, cell_units=1, rows=12, entries=64, sources=64, layers=4)
+MARKERS = 1 << CONFIG.marker_bits
+
+
+def network(layers, readout):
+    """Return a description of ``layers`` EGRU layers with made-up places, and of a readout after them."""
+    count = layers + readout
+    places = [{"base": 2 * l, "rows": l + 1, "source": 5 + l, "units": l + 2} for l in range(count)]
+    return {
+        "inputs": 5, "layer_count": count, "readout": readout, "rows": 9, "output_base": 7, "outputs": 3,
+        "layers": places,
+    }  # fmt: skip
+
+
+def expected_job(description, job, endings):
+    """Return what the ``job``-th job must say; ``endings``: whether each step ends its sequence."""
+    count, readout = description["layer_count"], description["readout"]
+    t, layer = divmod(job, count)
+    egru = count - readout
+    is_readout = bool(readout and layer == count - 1)
+    given = t * egru + layer
+    place = description["layers"][layer]
+    return {
+        "base": place["base"], "rows": place["rows"], "bank": (t + layer) & 1, "first_layer": layer == 0,
+        "need_inputs": (t + 1) % 4, "need_layers": (given - (egru - 1 if layer == 0 else 0)) % MARKERS,
+        "readout": is_readout, "layer": layer, "tag_bank": (t + layer + 1) & 1, "fresh": t == 0 or endings[t - 1],
+        "output": not readout and layer == count - 1, "ending": endings[t],
+    }  # fmt: skip
+
+
+def job_fields(job):
+    names = ("base", "rows", "bank", "first_layer", "need_inputs", "need_layers")
+    tags = ("readout", "layer", "fresh", "output", "ending")
+    return {**{n: job[n] for n in names}, **{n: job.tag[n] for n in tags}, "tag_bank": job.tag.bank}
+
+
+async def sweep(pins):
+    """Wait for the end of the sweep; return the rows cleared."""
+    cleared = []
+    while True:
+        await pins.cycle()
+        drain = pins.get("sweep")
+        if drain.valid:
+            assert not pins.get("input_ready") and not pins.get("start")
+            cleared.append((drain.bank, drain.row))
+        elif cleared:
+            return cleared
+
+
+@cocotb.test()
+async def clears_every_sum_first(dut):
+    pins = Pins(dut, Sequencer(CONFIG))
+    pins.set(network=network(1, 0))
+    await start(dut)
+    cleared = await sweep(pins)
+    assert sorted(cleared) == [(bank, row) for bank in range(2) for row in range(CONFIG.rows)]
+
+
+@cocotb.test()
+@cocotb.parametrize(layers=(1, 2, 3), readout=(0, 1))
+async def gives_the_jobs_of_each_step_in_order(dut, layers, readout):
+    """A rest of the core that takes any time: input as far ahead as it may, jobs granted, ends of layers broadcast."""
+    pins = Pins(dut, Sequencer(CONFIG))
+    description = network(layers, readout)
+    pins.set(network=description)
+    await start(dut)
+    await sweep(pins)
+    count = layers + readout
+    steps = 20
+    endings = [random.random() < 0.4 for _ in range(steps + 3)]
+    inputs_ended = jobs_done = layers_ended = 0
+    while jobs_done < steps * count:
+        step, layer = divmod(jobs_done, count)
+        # A job is done only after the input that it needs; an end of a layer is broadcast after its job was done.
+        done = inputs_ended > step and random.random() < 0.3
+        egru_done = step * layers + min(layer, layers)
+        layer_end = layers_ended < egru_done and random.random() < 0.3
+        allowed = inputs_ended - layers_ended // layers <= 1
+        input_end = allowed and random.random() < 0.2
+        await pins.cycle(cells_idle=done, layer_end=layer_end, input_end=input_end, input_ending=endings[inputs_ended])
+        assert pins.get("input_ready") == allowed
+        assert pins.get("input_bank") == inputs_ended & 1
+        if inputs_ended > step:
+            assert not pins.get("between_steps")
+        if pins.get("start"):
+            done = False  # cell units are never idle in the cycle in which a job starts
+        elif done:
+            assert job_fields(pins.get("job")) == expected_job(description, jobs_done, endings)
+            jobs_done += 1
+        inputs_ended, layers_ended = inputs_ended + input_end, layers_ended + layer_end
+
+
+@cocotb.test()
+@cocotb.parametrize(layers=(1, 3))
+async def starts_a_job_two_cycles_after_the_one_before(dut, layers):
+    pins = Pins(dut, Sequencer(CONFIG))
+    pins.set(network=network(layers, 1))
+    await start(dut)
+    await sweep(pins)
+    starts = []
+    pins.set(input_end=1)
+    await pins.cycle()
+    pins.set(input_end=0, cells_idle=1)
+    for _ in range(10):
+        await pins.cycle()
+        starts.append(pins.get("start"))
+    assert starts in ([0, 1] * 5, [1, 0] * 5)
+
+
+@cocotb.test()
+async def a_written_state_is_no_fresh_start(dut):
+    pins = Pins(dut, Sequencer(CONFIG))
+    pins.set(network=network(1, 0))
+    await start(dut)
+    await sweep(pins)
+    await pins.cycle()
+    assert pins.get("job").tag.fresh
+    await pins.cycle(state_written=1)
+    await pins.cycle(state_written=0)
+    assert not pins.get("job").tag.fresh
+    # The step that follows ends the sequence: the one after it is fresh again.
+    await pins.cycle(input_end=1, input_ending=1)
+    await pins.cycle(input_end=0, cells_idle=1)
+    await RisingEdge(dut.clk)
+    await pins.cycle(cells_idle=0)
+    assert pins.get("job").tag.fresh
+
+
+def test_sequencer(simulate):
+    simulate(Sequencer(CONFIG))
