@@ -119,7 +119,8 @@ class Broadcaster(wiring.Component):
     lanes_ready : In(1)
     event : Out(Event), valid : Out(1)
     output : Out(stream.Signature(OutputItem))
-        Logits, events of the output layer (index as source number), and ends of steps.
+        Logits, events of the output layer (index as source number), and ends of steps. What is offered may change
+        while it waits: for whoever takes it in the cycle in which it is ready.
     input_end : Out(1)
         An end of input was sent.
     layer_end : Out(1)

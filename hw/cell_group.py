@@ -245,7 +245,9 @@ class CellGroup(wiring.Component):
         # Its old state; a host reads states between steps.
         state_addr_at = after_sums(CellEgru.STATE_AT - MEMORY_LATENCY)
         m.d.comb += [
-            states.read_addr.eq(Mux(valid[state_addr_at], addresses[state_addr_at], self.state_addr)),
+            states.read_addr.eq(
+                Mux(valid[state_addr_at] & ~tags[state_addr_at].readout, addresses[state_addr_at], self.state_addr)
+            ),
             cell.h.eq(Mux(tags[after_sums(CellEgru.STATE_AT)].fresh, 0, states.read_data.h)),
             states.write_en.eq(is_update | (selected & (load.kind == LoadKind.STATE))),
         ]

@@ -38,7 +38,7 @@ class Core(wiring.Component):
     argmax_only : In(1)
         Send only the largest value of a step.
     loaded, idle : Out(1)
-        A network is there; nothing is under way.
+        A network is there; nothing is under way. The counts of the last step follow within 8 cycles of ``idle``.
     best_index, best_value, best_valid : Out
         The largest output of the last complete step.
     error : Out(Error), detail : Out(32), clear_error : In(1), extra_error : In(Error), extra_detail : In(32)
@@ -169,6 +169,7 @@ class Core(wiring.Component):
             progress.egru_count.eq(loader.network.layer_count - loader.network.readout),
             progress.input_end.eq(broadcaster.input_end),
             progress.layer_end.eq(broadcaster.layer_end),
+            progress.step_end.eq(broadcaster.output.valid & broadcaster.output.ready & broadcaster.output.payload.end),
             self.idle.eq(progress.idle & sequencer.between_steps & output.empty & ~decoder.o.valid),
         ]
         if config.counters:

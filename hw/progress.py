@@ -24,19 +24,21 @@ class Progress(wiring.Component):
         Layers that end with a marker.
     input_end, layer_end : In(1)
         A marker was broadcast.
+    step_end : In(1)
+        The end of a step was handed to the output.
     input_closed : Out(1)
         All lanes have passed the next end of input.
     layer_closed : Out(1), layer : Out, last_layer : Out(1)
         All lanes have passed the next end of a layer: which it is, and whether it completes a step.
     idle : Out(1)
-        All lanes have passed everything that was broadcast.
+        Every step whose input has ended is out, and all lanes have passed everything that was broadcast.
     """
 
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
             "lanes": In(Passed(config)).array(config.lanes), "egru_count": In(config.layer_bits + 1),
-            "input_end": In(1), "layer_end": In(1), "input_closed": Out(1),
+            "step_end": In(1), "input_end": In(1), "layer_end": In(1), "input_closed": Out(1),
             "layer_closed": Out(1), "layer": Out(config.layer_bits), "last_layer": Out(1), "idle": Out(1),
         })  # fmt: skip
 
@@ -66,5 +68,10 @@ class Progress(wiring.Component):
             m.d.sync += [closed.layers.eq(closed.layers + 1), self.layer.eq(self.layer + 1)]
             with m.If(self.last_layer):
                 m.d.sync += self.layer.eq(0)
-        m.d.sync += self.idle.eq(Cat(sent == closed, ~self.input_end, ~self.layer_end).all())
+        steps_out = Signal.like(sent.inputs)
+        with m.If(self.step_end):
+            m.d.sync += steps_out.eq(steps_out + 1)
+        settled = Cat(sent == closed, sent.inputs == steps_out)
+        changes = Cat(self.input_end, self.layer_end, self.step_end)
+        m.d.sync += self.idle.eq(settled.all() & ~changes.any())
         return m
