@@ -84,10 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with console.status("building the core: configuration, Verilog, memory image"):
             build = configure(DIGITS, LANES)
+            inputs = read_inputs(f"digits:{options.images}", build.compiled.network)
             write_build(build, options.out)
         with console.status("compiling the Verilog with Verilator (a minute or two, once)"):
             compile_core(build.config)
-        inputs = read_inputs(f"digits:{options.images}", build.compiled.network)
         done = with_progress(
             f"{options.images} handwritten digits",
             options.images * len(inputs.integers),

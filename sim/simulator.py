@@ -144,8 +144,8 @@ class Simulator:
             command = [str(self.executable), str(job), str(answer), *([os.fspath(vcd)] if vcd else [])]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
                 for line in process.stdout:
-                    if progress:
-                        progress(*map(int, line.split()))
+                    if progress and line.startswith("progress "):
+                        progress(*map(int, line.split()[1:]))
                 message = process.stderr.read()
             if process.returncode:
                 raise SimulationError(f"the compiled model failed: {message.strip() or process.returncode}")

@@ -2,10 +2,11 @@
 //
 //   harness JOB RESULT [TRACE.vcd]
 //
-// The job and the result are arrays of little-endian numbers; sim/simulator.py writes the one and reads the other. Payloads
-// travel as the packed words of the core's ports: only Python knows their fields. The few bits needed here come from
-// bits.h, which is generated with the model.
+// The job and the result are arrays of little-endian numbers; sim/simulator.py writes the one and reads the other.
+// Payloads travel as the packed words of the ports: only Python knows their fields. The few bits needed here come
+// from bits.h, which is generated with the model.
 
+#include <cinttypes>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -23,7 +24,7 @@ namespace {
 
 constexpr uint64_t kProgressCycles = 1 << 18;  // between two lines on standard output
 constexpr int kCounterLatency = 2;  // from the selection, registered outside the core, to the count
-enum Pace : uint64_t { kStream, kStepwise, kIsolated };  // when a step's input is offered: Simulator.run's modes, in order
+enum Pace : uint64_t { kStream, kStepwise, kIsolated };  // when a step's input is offered; modes of Simulator.run
 constexpr int kSettleCycles = 64;  // from the end of loading to a core that runs or says why not
 
 enum Status : uint64_t { kDone = 0, kNotLoaded = 1, kHang = 2, kCycleLimit = 3 };
@@ -122,13 +123,11 @@ struct Job {
 
 class Bench {
  public:
-  Bench(Job job, VerilatedContext& context, const char* trace_path) : job_(std::move(job)), core_(&context) {
+  Bench(Job job, VerilatedContext& context, const char* trace_path)
+      : job_(std::move(job)), core_(&context), trace_path_(trace_path) {
 #if VM_TRACE
-    if (trace_path) {
-      context.traceEverOn(true);
-      core_.trace(&trace_, 99);
-      trace_.open(trace_path);
-    }
+    context.traceEverOn(true);
+    core_.trace(&trace_, 99);
 #else
     if (trace_path) fail("this model was built without a waveform");
 #endif
@@ -141,6 +140,9 @@ class Bench {
     tick();
     core_.clear_counters = 0;
     start_ = cycle_;
+#if VM_TRACE
+    if (trace_path_) trace_.open(trace_path_);  // a waveform of the loading would be long, and tell little
+#endif
     const uint64_t status = stream();
     if (status == kDone) read_counters();
     return status;
@@ -239,7 +241,8 @@ class Bench {
         records_.add(now, core_.step);
       }
       progress |= take_updates(now);
-      const bool done = !more && outputs_done_ >= job_.steps && (!kCounters || records_.count() >= job_.steps) && core_.idle;
+      const bool counted = !kCounters || records_.count() >= job_.steps;
+      const bool done = !more && outputs_done_ >= job_.steps && counted && core_.idle;
       clock();
 
       if (done) return kDone;
@@ -247,7 +250,7 @@ class Bench {
       if (cycle_ - last_progress > job_.patience) return kHang;
       if (now >= job_.max_cycles) return kCycleLimit;
       if ((now + 1) % kProgressCycles == 0) {
-        std::printf("%llu %llu\n", static_cast<unsigned long long>(outputs_done_), static_cast<unsigned long long>(now));
+        std::printf("progress %" PRIu64 " %" PRIu64 "\n", outputs_done_, now);
         std::fflush(stdout);
       }
     }
@@ -268,13 +271,13 @@ class Bench {
     for (uint64_t index = 0; index < job_.counters; ++index) {
       core_.counter_select = index;
       for (int i = 0; i < kCounterLatency; ++i) tick();
-      settle();
       counters_.push_back(core_.counter);
     }
   }
 
   Job job_;
   Vharness_top core_;
+  const char* trace_path_;
 #if VM_TRACE
   VerilatedVcdC trace_;
 #endif
