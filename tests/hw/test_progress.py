@@ -26,13 +26,17 @@ async def closes_what_all_lanes_have_passed(dut, egru_count):
     passed = [dict.fromkeys(modulo, 0) for _ in range(CONFIG.lanes)]
     due = {name: [] for name in modulo}  # cycles at which the slowest lane passed each marker
     open_limit = {"inputs": 2, "layers": egru_count}
+    steps_out = idle_cycles = settled = 0
     for cycle in range(3000):
         ends = {name: sent[name] - closed[name] < open_limit[name] and random.random() < 0.1 for name in modulo}
+        ends["inputs"] &= sent["inputs"] - steps_out < 2
+        ends["layers"] &= sent["layers"] < egru_count * sent["inputs"]
+        step_end = steps_out < sent["layers"] // egru_count and random.random() < 0.1
         lanes = {
             f"lanes__{lane}": {name: count % modulo[name] for name, count in counts.items()}
             for lane, counts in enumerate(passed)
         }
-        await pins.cycle(input_end=ends["inputs"], layer_end=ends["layers"], **lanes)
+        await pins.cycle(input_end=ends["inputs"], layer_end=ends["layers"], step_end=step_end, **lanes)
         for name in modulo:
             slowest = min(counts[name] for counts in passed)
             due[name] += [cycle] * (slowest - len(due[name]))
@@ -45,19 +49,22 @@ async def closes_what_all_lanes_have_passed(dut, egru_count):
                 closed[name] += 1
             # One that has waited longer than the latency, and for none before it, must have closed.
             assert len(due[name]) <= closed[name] or cycle - due[name][closed[name]] < LATENCY * open_limit[name]
-        if not any(ends.values()) and pins.get("idle"):
-            assert sent == closed or cycle < 2
+        # ``idle`` tells of the cycle before.
+        assert not pins.get("idle") or settled
+        idle_cycles += pins.get("idle")
+        settled = sent == closed and sent["inputs"] == steps_out and not step_end and not any(ends.values())
+        steps_out += step_end
         for name in modulo:
             sent[name] += ends[name]
         for counts in passed:
             for name in modulo:
                 if counts[name] < sent[name] and random.random() < 0.2:
                     counts[name] += 1
-    assert closed["inputs"] > 50 and closed["layers"] > 50
+    assert closed["inputs"] > 20 and closed["layers"] > 20 and idle_cycles
 
 
 @cocotb.test()
-async def is_idle_when_everything_sent_has_passed(dut):
+async def is_idle_when_everything_sent_has_passed_and_is_out(dut):
     pins = Pins(dut, Progress(CONFIG))
     await start(dut)
     pins.set(egru_count=1)
@@ -76,7 +83,12 @@ async def is_idle_when_everything_sent_has_passed(dut):
     for _ in range(6):
         await pins.cycle()
         closed.append(pins.get("input_closed"))
-    assert closed == [0, 1, 0, 0, 0, 0] and pins.get("idle")
+    assert closed == [0, 1, 0, 0, 0, 0] and not pins.get("idle")
+    await pins.cycle(step_end=1)
+    await pins.cycle(step_end=0)
+    assert not pins.get("idle")
+    await pins.cycle()
+    assert pins.get("idle")
 
 
 def test_progress(simulate):
