@@ -128,6 +128,8 @@ def main(arguments: list[str] | None = None) -> int:
             bars.remove_task(task)
             figures[case.name] = {"case": dataclasses.asdict(case), **dataclasses.asdict(measured)}
             rows.append(row(case, measured))
+            if options.json:  # after each case: compiling the next one may take minutes
+                replace(options.json, json.dumps(figures, indent=2, default=float) + "\n")
 
     table = Table(*HEADINGS, box=box.SIMPLE, title="Lane efficiency: MACs / (lanes x cycles)")
     for cells in rows:
@@ -137,8 +139,6 @@ def main(arguments: list[str] | None = None) -> int:
         "result, and a step back to back."
     )
     console.print(table)
-    if options.json:
-        replace(options.json, json.dumps(figures, indent=2, default=float) + "\n")
     if options.write:
         write_results(markdown(rows, options))
     return 0
