@@ -64,7 +64,8 @@ def row(case: Case, measured: Efficiency | Latency) -> list[str]:
         + (", forwarding" if case.forwarding else "")
     )
     if isinstance(measured, Latency):
-        early = f"{measured.result:.0f} cycles ({mark(measured.result <= case.early)} {case.early:.0f})"
+        early = f"{measured.result:.0f} cycles, {measured.last_event:.0f} after a lone last event "
+        early += f"({mark(measured.result <= case.early)} {case.early:.0f})"
         late = f"{measured.step:.0f} cycles a step ({mark(measured.step <= case.late)} {case.late:.0f})"
         return [case.description, core, early, late, "", "", "", ""]
     return [

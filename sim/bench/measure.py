@@ -11,6 +11,7 @@ from golden.reference import Oracle
 from sim.bench.cases import Case, digits_network, workload
 from sim.simulator import RunResult, Simulator
 
+PACE = [False] + [True] * 255  #: one event every 256 cycles, longer than any list takes
 WARM_UP = 10  #: steps before the measurement begins
 
 
@@ -30,11 +31,13 @@ class Efficiency:
 class Latency:
     """Cycles of the digits network, mean and worst over images.
 
-    ``result``: from the last input event of an image to its result, each row given when the one before is done with;
-    ``step``: a step, all images back to back.
+    ``result``: from the last input event of an image to its result, each row of pixels given at once when the row
+    before is done with, so that the lists of all its events are still to be walked; ``last_event``: the same when only
+    the last event's list is; ``step``: a step, all images back to back.
     """
 
     result: float
+    last_event: float
     result_worst: int
     step: float
     efficiency: float
@@ -95,12 +98,15 @@ def latency(case: Case, images: int, progress=None) -> Latency:
     sequences = list(inputs[:images])
     isolated = simulator.run(compiled.words, sequences, mode="isolated", progress=progress)
     early = simulator.run(compiled.words, sequences, mode="stream", progress=progress)
+    paced = simulator.run(compiled.words, sequences, mode="isolated", input_stall=PACE, progress=progress)
     length = inputs.shape[1]
+    last_event = (paced.steps["output"] - paced.steps["last_input"])[length - 1 :: length]
     result = (isolated.steps["output"] - isolated.steps["last_input"])[length - 1 :: length]
     span = early.steps["output"][-1] - early.steps["output"][length - 1]
     macs = early.steps["macs"][length:].sum()
     return Latency(
         result=result.mean(),
+        last_event=last_event.mean(),
         result_worst=int(result.max()),
         step=span / (len(early.steps) - length),
         efficiency=macs / case.lanes / span,
