@@ -162,11 +162,11 @@ class Bench:
         self.pins = Pins(dut, CellGroup(CONFIG, NUMBER))
         self.sink = StreamSink(dut, "results", Result(CONFIG))
         self.lanes = Lanes(dut, self.pins)
-        self.updates, self.silent_fires = [], 0
+        self.updates, self.silent_fires, self.all_silent_fires = [], 0, 0
         self._dut = dut
         shape = LANES, CONFIG.rows
         self.rng = rng = np.random.default_rng(random.getrandbits(32))
-        self.threshold = rng.integers(0, 12000, shape)
+        self.threshold = rng.integers(0, 12000, shape) * (rng.random(shape) < 0.7)
         self.present = rng.random(shape) < 0.9
         self.threshold[~self.present] = fixed.STATE_MAX
         self.identity = rng.permutation(LANES * CONFIG.rows).reshape(shape)
@@ -201,9 +201,12 @@ class Bench:
             self.silent_fires += self.pins.get("silent_fire")
 
     def draw_sums(self, bank, base, rows):
-        """Give the rows of a job random sums, with some that make a silent fire."""
+        """Give the rows of a job random sums; a fifth of them makes c so small that its y rounds to 0."""
         size = LANES, rows
         sums = np.rint(self.rng.normal(0, 6000, (4, *size))).astype(np.int64)
+        tiny = self.rng.random(size) < 0.2
+        totals = [np.full(size, 3), np.full(size, -60_000), np.zeros(size, int), np.zeros(size, int)]
+        sums = np.where(tiny, totals - self.bias[:, :, base : base + rows], sums)
         for lane, row in np.ndindex(size):
             self.lanes.sums[bank, lane, base + row] = sums[:, lane, row].tolist()
         return sums
@@ -239,6 +242,7 @@ class Bench:
         assert self.silent_fires == ((fires == 1) & (y == 0)).sum()
         assert (fires[~here] == 0).all(), "a row without a unit must not be able to fire"
         self.updates.clear()
+        self.all_silent_fires += self.silent_fires
         self.silent_fires = 0
 
 
@@ -254,6 +258,7 @@ async def updates_units_as_the_oracle(dut, stall):
         for layer, (base, rows) in enumerate(((0, 12), (12, 1), (13, 4))):
             bank = step + layer & 1
             await bench.run(layer=layer, base=base, rows=rows, bank=bank, readout=int(layer == 2), fresh=fresh)
+    assert bench.all_silent_fires > 10
     for lane, row in ((0, 0), (1, 5), (2, 12)):
         bench.pins.set(state_addr=row << CONFIG.lane_bits | lane)
         for _ in range(STATE_LATENCY + 1 + CellEgru.LATENCY):

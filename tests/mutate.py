@@ -1,0 +1,98 @@
+"""Seed one bug at a time in a copy of the hardware and show that the tests of its stage fail.
+
+    python -m tests.mutate
+
+Each mutant is one textual change of one file. It counts as caught when pytest reports failures, as survived when the
+tests pass, and as broken when anything else happens. No part of the test run; see ``docs/verification.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+BUGS = Path(__file__).with_name("mutants.toml")
+COPIED = ("golden", "hw", "sim", "tests", "pyproject.toml")
+TESTS_FAILED = 1  #: exit status of pytest
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug of ``mutants.toml``."""
+
+    bug: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+def run(mutant: Mutant, copy: Path) -> str:
+    """Apply a mutant to the copy, run its tests, undo it; return ``caught``, ``survived`` or what went wrong."""
+    path = copy / "hw" / mutant.file
+    original = path.read_text()
+    if original.count(mutant.old) < 1:
+        return "broken: the text to change is not there"
+    path.write_text(original.replace(mutant.old, mutant.new))
+    file, *options = mutant.tests.split()
+    command = [sys.executable, "-m", "pytest", "-x", f"tests/hw/{file}", *options]
+    try:
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    finally:
+        path.write_text(original)
+    if done.returncode == 0:
+        return "survived"
+    if done.returncode != TESTS_FAILED or "failed" not in done.stdout.splitlines()[-1]:
+        return f"broken: pytest ended with {done.returncode}"
+    return "broken: it does not build" if "verilator failed" in done.stdout else "caught"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutate",
+        description="Seed one bug at a time in a copy of the hardware and run the tests of its stage.",
+        epilog="example: python -m tests.mutate --only accumulators",
+    )
+    parser.add_argument("--only", default="", help="only bugs whose description contains this text")
+    arguments = parser.parse_args()
+    mutants = [Mutant(**fields) for fields in tomllib.loads(BUGS.read_text())["mutant"]]
+    mutants = [mutant for mutant in mutants if arguments.only in mutant.bug]
+    if not mutants:
+        parser.error(f"no bug's description contains {arguments.only!r}")
+    console = Console()
+    table = Table(box=box.MARKDOWN)
+    for column in ("bug", "file", "tests", "result"):
+        table.add_column(column)
+    survivors = 0
+    with tempfile.TemporaryDirectory() as folder, Progress(console=console) as progress:
+        copy = Path(folder)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, copy / name)
+        for mutant in progress.track(mutants, description="bugs"):
+            result = run(mutant, copy)
+            survivors += result != "caught"
+            table.add_row(mutant.bug, f"hw/{mutant.file}", f"tests/hw/{mutant.tests}", result)
+            if result != "caught":
+                progress.console.print(f"{mutant.bug}: {result}")
+    Console(width=200).print(table)
+    sys.exit(1 if survivors else 0)
+
+
+if __name__ == "__main__":
+    main()
