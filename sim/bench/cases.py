@@ -49,8 +49,8 @@ CASES = (
     Case("banked-64", "512 units, bank-balanced", "banked", 64, 4, 0.98, 0.94, split_banks=True, forwarding=True),
 )
 
-#: The digits network is judged by cycles: from the last input event to the result, and a step back to back. At the end of
-#: an image every event adds to the same few sums of the readout, one after the other: hence forwarding.
+#: The digits network is judged by cycles: from the last input event to the result, and a step back to back. At the end
+#: of an image every event adds to the same few sums of the readout, one after the other: hence forwarding.
 DIGITS = Case("digits-8", "digits network", "digits", 8, 8, 100, 335, split_banks=True, forwarding=True)
 
 
