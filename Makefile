@@ -4,6 +4,7 @@ PYTHON ?= python3
 IMAGES ?= 360
 VENV := .venv
 BIN := $(VENV)/bin
+CODE := golden hw sim tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
@@ -18,8 +19,8 @@ test: $(VENV)/test ## Run every test.
 	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/test ## Check style and types.
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
 bench: $(VENV)/base ## Measure lane efficiency against the bars.

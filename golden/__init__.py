@@ -1,1 +1,1 @@
-"""Train, prune, quantise and compile event-based recurrent networks; the integer oracle every design is checked against."""
+"""Train, prune, quantise and compile event-based recurrent networks; the integer oracle of the hardware."""

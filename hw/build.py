@@ -134,8 +134,8 @@ def write_build(build: Build, out: Path) -> dict[str, Any]:
             new, old = Path(temporary, "new"), Path(temporary, "old")
             new.mkdir()
             files = [new / "egret.v", new / "egret_core.v"]
-            for path, component in zip(files, (Top(build.config), Core(build.config)), strict=True):
-                path.write_text(emit(component, path.stem))
+            for path, component in zip(files, (Top, Core), strict=True):
+                path.write_text(emit(component(build.config), path.stem))
             files += write(build.compiled.words, new)
             contents = manifest(build, files)
             (new / MANIFEST).write_text(json.dumps(contents, indent=2) + "\n")

@@ -65,10 +65,10 @@ def test_equal_builds_give_equal_bytes_and_replace_each_other(built, model):
 
 
 def test_a_failed_build_leaves_the_earlier_one(built, model, monkeypatch):
-    def fail(component, name):
+    def fail(words, folder):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build, "emit", fail)
+    monkeypatch.setattr(build, "write", fail)
     before = {path.name: path.read_bytes() for path in built.iterdir()}
     made = build.configure(model, 2, 1)
     with pytest.raises(build.BuildError, match="cannot write .*: No space left on device; choose another --out"):
