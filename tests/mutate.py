@@ -39,6 +39,11 @@ class Mutant:
     tests: str
 
 
+def pytest(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-x", *arguments]
+    return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+
+
 def run(mutant: Mutant, copy: Path) -> str:
     """Apply a mutant to the copy, run its tests, undo it; return ``caught``, ``survived`` or what went wrong."""
     path = copy / "hw" / mutant.file
@@ -47,9 +52,8 @@ def run(mutant: Mutant, copy: Path) -> str:
         return "broken: the text to change is not there"
     path.write_text(original.replace(mutant.old, mutant.new))
     file, *options = mutant.tests.split()
-    command = [sys.executable, "-m", "pytest", "-x", f"tests/hw/{file}", *options]
     try:
-        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+        done = pytest(copy, f"tests/hw/{file}", *options)
     finally:
         path.write_text(original)
     if done.returncode == 0:
@@ -84,6 +88,9 @@ def main() -> None:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy / name)
+        files = sorted({f"tests/hw/{mutant.tests.split()[0]}" for mutant in mutants})
+        if pytest(copy, *files).returncode:
+            sys.exit("error: the tests fail without any bug; make them pass first")
         for mutant in progress.track(mutants, description="bugs"):
             result = run(mutant, copy)
             survivors += result != "caught"
