@@ -109,7 +109,7 @@ TANH = Table(_nodes(tanh=True))
 
 
 def event_value(c: Integers, y_bits: int) -> Integers:
-    """Return y, the value of the event of a unit that fires with ``c`` (Q0.15, > 0): rounded, at most ``2**y_bits - 1``."""
+    """Return y, the value of the event of a unit that fires with ``c`` (Q0.15, > 0), saturated at ``2**y_bits - 1``."""
     if y_bits > STATE_FRACTION:
         return np.asarray(c, np.int64) << (y_bits - STATE_FRACTION)
     return np.minimum(round_shift(c, STATE_FRACTION - y_bits), (1 << y_bits) - 1)

