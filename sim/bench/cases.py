@@ -45,7 +45,7 @@ CASES = (
     Case(
         "square-64", "512 inputs, 512 units, 85 %, 15 %", "square", 64, 4, 0.93, 0.92, split_banks=True, forwarding=True
     ),
-    Case("stack-16", "3 layers of 256, 85 %, 15 %", "stack", 16, 2, 0.96, 0.96),
+    Case("stack-16", "3 layers of 256, 85 %, 15 %", "stack", 16, 2, 0.96, 0.96, split_banks=True),
     Case("banked-64", "512 units, bank-balanced", "banked", 64, 4, 0.98, 0.94, split_banks=True, forwarding=True),
 )
 
