@@ -34,7 +34,7 @@ class Sequencer(wiring.Component):
     input_bank : Out(1)
         Bank of layer 0 at the step whose input comes next.
     between_steps : Out(1)
-        All steps whose input has ended are updated, and the next has not begun.
+        Every unit of the steps whose input has ended has been granted.
     state_written : In(1)
         The next step starts from the states in memory rather than from 0.
     """
