@@ -1,6 +1,6 @@
 """The cell unit of the event-based GRU: from four sums and the old state to the new state and, perhaps, an event."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -78,9 +78,9 @@ class CellEgru(wiring.Component):
     RESET_AT = GATE_AT + MULTIPLIER_LATENCY
     CANDIDATE_AT = RESET_AT + 1 + Nonlinearity.LATENCY
     STATE_AT = CANDIDATE_AT
-    BLEND_AT = CANDIDATE_AT + 1 + MULTIPLIER_LATENCY
-    THRESHOLD_AT = BLEND_AT + 1
-    LATENCY = THRESHOLD_AT + 2
+    BLEND_AT = CANDIDATE_AT + MULTIPLIER_LATENCY
+    THRESHOLD_AT = BLEND_AT - 1
+    LATENCY = BLEND_AT + 2
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -94,7 +94,11 @@ class CellEgru(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         one = fixed.STATE_FRACTION
-        half = 1 << (one - 1)
+        half = Const(1 << (one - 1), one)
+
+        def plus(value, product):
+            # value + round(product / 2**15) in one addition: the rounding bit is the fraction that ``value`` lacks.
+            return (Cat(half, value).as_signed() + product) >> one
 
         # Sums with biases, at 12 fraction bits.
         scaled = {}
@@ -121,33 +125,32 @@ class CellEgru(wiring.Component):
             reset_product.b.eq(delay(m, scaled["gh"], self.GATE_AT - self.PRE_AT, "gh")),
             tanh.pre.eq(candidate_pre),
         ]
-        m.d.sync += candidate_pre.eq(saturate(gx + ((reset_product.product + half) >> one), fixed.PRE_BITS))
+        m.d.sync += candidate_pre.eq(saturate(plus(gx, reset_product.product), fixed.PRE_BITS))
 
-        # c = g + z * (h - g)
+        # c = g + z * (h - g); beside it c - thr, from g - thr, so that no subtraction follows.
         m.submodules.blend_product = blend_product = Multiplier(unsigned(one), signed(17))
-        change = Signal(signed(17), reset_less=True)
+        g_before = delay(m, tanh.value, self.THRESHOLD_AT - self.CANDIDATE_AT, "g")
+        g = delay(m, g_before, 1, "g_last")
+        g_above = Signal(signed(17), reset_less=True)
         c = Signal(signed(16), reset_less=True)
-        m.d.sync += [
-            change.eq(self.h - tanh.value),
-            c.eq(
-                delay(m, tanh.value, self.BLEND_AT - self.CANDIDATE_AT, "g") + ((blend_product.product + half) >> one)
-            ),
-        ]
+        above = Signal(signed(17), reset_less=True)
         m.d.comb += [
-            blend_product.a.eq(delay(m, sigmoid_z.value, self.CANDIDATE_AT + 1 - self.GATE_AT, "z")),
-            blend_product.b.eq(change),
+            blend_product.a.eq(delay(m, sigmoid_z.value, self.CANDIDATE_AT - self.GATE_AT, "z")),
+            blend_product.b.eq(self.h - tanh.value),
+        ]
+        m.d.sync += [
+            g_above.eq(g_before - self.threshold),
+            c.eq(plus(g, blend_product.product)),
+            above.eq(plus(g_above, blend_product.product)),
         ]
 
         # o = c > thr, h = c - o * thr, y = o * c
-        above = Signal(signed(17), reset_less=True)
-        c_delayed = delay(m, c, 1, "c")
         fires = Signal()
-        m.d.sync += above.eq(c - self.threshold)
         m.d.comb += fires.eq(above > 0)
         m.d.sync += [
             self.fires.eq(fires),
-            self.h_next.eq(Mux(fires, above, c_delayed)),
-            self.y.eq(Mux(fires, self._event_value(c_delayed), 0)),
+            self.h_next.eq(Mux(fires, above, c)),
+            self.y.eq(Mux(fires, self._event_value(c), 0)),
         ]
         return m
 

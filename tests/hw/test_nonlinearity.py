@@ -9,7 +9,7 @@ from tests.hw.bench import start
 from tests.hw.pins import Pins, Together
 
 TABLES = {"sigmoid": fixed.SIGMOID, "tanh": fixed.TANH}
-LATENCY = 6
+LATENCY = 4
 
 
 def parts():
