@@ -8,29 +8,27 @@ from amaranth.lib import crc, data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES
+from golden.image import MAGIC, VERSION, Kind
 from hw.config import CoreConfig
 from hw.errors import Error
 
-MAGIC = 0x54524745
-FORMAT_VERSION = 1
-
 
 class LoadKind(enum.Enum, shape=unsigned(4)):
-    """Kinds of records; BIAS is four kinds, one a gate."""
+    """Kinds of records: an image's, those of the four gates apart, and a state, which is no part of an image."""
 
     NONE = 0
-    BEGIN = 1
-    NETWORK = 2
-    LAYER = 3
-    DIRECTORY = 4
-    ENTRY = 5
-    UNIT = 6
-    BIAS = 8
-    BIAS_Z = 9
-    BIAS_R = 10
-    BIAS_GH = 11
+    BEGIN = Kind.BEGIN
+    NETWORK = Kind.NETWORK
+    LAYER = Kind.LAYER
+    DIRECTORY = Kind.DIRECTORY
+    ENTRY = Kind.ENTRY
+    UNIT = Kind.UNIT
+    BIAS = Kind.BIAS
+    BIAS_Z = Kind.BIAS + 1
+    BIAS_R = Kind.BIAS + 2
+    BIAS_GH = Kind.BIAS + 3
     STATE = 12
-    END = 15
+    END = Kind.END
 
 
 class LoadWrite(data.StructLayout):
@@ -180,7 +178,7 @@ class Loader(wiring.Component):
             with m.Case(LoadKind.BEGIN), m.Switch(address):
                 with m.Case(0), m.If(word != MAGIC):
                     fail(Error.LOAD_ORDER, word)
-                with m.Case(1), m.If(word != FORMAT_VERSION):
+                with m.Case(1), m.If(word != VERSION):
                     fail(Error.LOAD_ORDER, word)
                 with m.Case(2), m.If(word != config.config_id):
                     fail(Error.LOAD_CONFIG, word)
