@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from amaranth.back import rtlil, verilog
 from amaranth.lib.wiring import Component
@@ -30,11 +31,14 @@ def _without_zeros() -> Iterator[None]:
         rtlil.ModuleEmitter = original
 
 
-def emit(component: Component, name: str) -> str:
+def emit(component: Component, name: str, platform: Any = None) -> str:
     """Return the Verilog of a component as a module ``name``; the same component gives the same text.
+
+    With a platform (a :class:`hw.vendor.Device` or one of Amaranth's) memories and multipliers are instances of the
+    blocks of its device; without one they are plain HDL.
 
     Port names join the members' names with two underscores (``i__payload``); inside, fields of a structure have
     wires of their own (``structure.field``).
     """
     with _without_zeros():
-        return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+        return verilog.convert(component, name=name, platform=platform, emit_src=False, strip_internal_attrs=True)

@@ -1,0 +1,24 @@
+"""Memories and multipliers, as plain HDL or as a device's own blocks.
+
+Components use :class:`~hw.vendor.generic.PipelinedMemory`, :class:`~hw.vendor.generic.SinglePortMemory` and
+:class:`~hw.vendor.generic.Multiplier`; what these become depends on the platform that they are elaborated for.
+"""
+
+from types import ModuleType
+from typing import Any
+
+from hw.vendor import ecp5, gowin, ice40
+from hw.vendor.device import DEVICES, Device, family
+
+__all__ = ["DEVICES", "Device", "primitives"]
+
+_FAMILIES = {"ecp5": ecp5, "gowin": gowin, "ice40": ice40}
+
+
+def primitives(platform: Any) -> ModuleType | None:
+    """Return the module that builds with the blocks of a platform's device, or None for plain HDL.
+
+    Each has ``memory(ports)``, ``single_port_memory(ports)`` and ``multiplier(ports)``, which return a module connected
+    to a component's ports, or None where the plain HDL does as well.
+    """
+    return _FAMILIES.get(family(platform))

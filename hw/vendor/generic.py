@@ -1,7 +1,8 @@
-"""Memory and multiplier with the latencies of an FPGA's own registers, in plain HDL.
+"""Memory and multiplier with the latencies of an FPGA's own registers.
 
 Every memory read takes 2 cycles and every multiplication 3, so that a device's block RAM and multiplier registers can
-be used without changing anything around them.
+be used without changing anything around them. What is built is plain HDL, or, for a platform that
+:mod:`hw.vendor` knows, the device's own blocks.
 """
 
 from amaranth import Module, Signal
@@ -9,6 +10,8 @@ from amaranth.hdl import ShapeLike
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+
+from hw.vendor import primitives
 
 MEMORY_LATENCY = 2
 MULTIPLIER_LATENCY = 3
@@ -39,30 +42,49 @@ class PipelinedMemory(wiring.Component):
     """
 
     def __init__(self, *, shape: ShapeLike, depth: int, init=()):
-        self._shape, self._depth, self._init = shape, depth, init
+        self.shape, self.depth, self.init = shape, depth, init
         super().__init__({
             "read_en": In(1, init=1), "read_addr": In(range(depth)), "read_data": Out(shape),
             "write_en": In(1), "write_addr": In(range(depth)), "write_data": In(shape),
         })  # fmt: skip
 
     def elaborate(self, platform):
+        library = primitives(platform)
+        return self._plain() if library is None else library.memory(self)
+
+    def _plain(self):
         m = Module()
         m.submodules.storage = storage = Memory(
-            shape=self._shape, depth=self._depth, init=self._init, attrs={"no_rw_check": 1}
+            shape=self.shape, depth=self.depth, init=self.init, attrs={"no_rw_check": 1}
         )
         read = storage.read_port()
         m.d.comb += [read.en.eq(self.read_en), read.addr.eq(self.read_addr)]
-        if not self._init:
+        if not self.init:
             write = storage.write_port()
             m.d.comb += [
                 write.en.eq(self.write_en), write.addr.eq(self.write_addr), write.data.eq(self.write_data),
             ]  # fmt: skip
 
-        output = Signal(self._shape, reset_less=True)
+        output = Signal(self.shape, reset_less=True)
         with m.If(self.read_en):
             m.d.sync += output.eq(read.data)
         m.d.comb += self.read_data.eq(output)
         return m
+
+
+class SinglePortMemory(PipelinedMemory):
+    """Read or write one row a cycle; a read takes 2 cycles. For large memories without initial content.
+
+    As :class:`PipelinedMemory`, but a write takes the place of a read: rows read in the cycle of a write, or on their
+    way then, are undefined. A memory that is loaded while nothing reads it can be one.
+    """
+
+    def __init__(self, *, shape: ShapeLike, depth: int):
+        super().__init__(shape=shape, depth=depth)
+
+    def elaborate(self, platform):
+        library = primitives(platform)
+        return self._plain() if library is None else library.single_port_memory(self)
 
 
 class Multiplier(wiring.Component):
@@ -80,6 +102,11 @@ class Multiplier(wiring.Component):
         super().__init__({"a": In(a), "b": In(b), "product": Out(product)})
 
     def elaborate(self, platform):
+        library = primitives(platform)
+        module = library.multiplier(self) if library is not None else None
+        return module or self._plain()
+
+    def _plain(self):
         m = Module()
         a, b = Signal.like(self.a, reset_less=True), Signal.like(self.b, reset_less=True)
         partial = Signal.like(self.product, reset_less=True)

@@ -1,0 +1,211 @@
+"""Run Yosys and nextpnr: from Verilog to a placed and routed design and its report.
+
+Each tool is a process of its own, so several seeds can run at once. Native tools on the PATH are used when present,
+else those of the YoWASP packages. Logs stay in the work folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw.vendor import Device
+
+
+class FlowError(Exception):
+    """A tool is missing or too old, or failed; one sentence that names its log."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """How the tools are called for a family: options of Yosys, and nextpnr's program and options for files."""
+
+    synthesis: str
+    program: str
+    result: str  #: option that names the file of the routed design
+    suffix: str  #: of that file
+    constraints: tuple[str, ...]  #: options that name a file of constraints; the last one ends right before the name
+    unconstrained: tuple[str, ...]  #: options without one
+
+
+FAMILIES = {
+    "ecp5": Family("synth_ecp5", "nextpnr-ecp5", "--textcfg", ".config", ("--lpf",), ("--lpf-allow-unconstrained",)),
+    "ice40": Family(
+        "synth_ice40 -device u -dsp", "nextpnr-ice40", "--asc", ".asc", ("--pcf",), ("--pcf-allow-unconstrained",)
+    ),
+    "gowin": Family("synth_gowin -family gw2a", "nextpnr-himbaechel-gowin", "--write", ".json", ("--vopt", "cst="), ()),
+}
+
+#: The oldest versions that are accepted; the flow was tried with these.
+VERSIONS = {"yosys": (0, 70), **{family.program: (0, 11) for family in FAMILIES.values()}}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a critical path: the delay in ns through a cell, or along a net to a cell."""
+
+    cell: str
+    net: str  #: empty for the delay through a cell
+    delay: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What nextpnr reports of a routed design.
+
+    Parameters
+    ----------
+    fmax : dict
+        MHz that each clock reaches.
+    utilisation : dict
+        Used and available cells of each of nextpnr's types.
+    paths : dict
+        Critical path of each pair of clock domains, ``from -> to``.
+    """
+
+    device: str
+    seed: int
+    fmax: Mapping[str, float]
+    utilisation: Mapping[str, tuple[int, int]]
+    paths: Mapping[str, tuple[Step, ...]]
+    seconds: float
+    log: Path
+    routed: Path
+
+
+def find_tool(name: str) -> list[str]:
+    """Return the command that runs a tool.
+
+    Raises
+    ------
+    FlowError
+        If it is not installed, does not run, or is too old.
+    """
+    beside = str(Path(sys.executable).parent)  # of an environment that is not activated
+    search = os.pathsep.join([os.environ.get("PATH", os.defpath), beside])
+    path = shutil.which(name, path=search) or shutil.which(f"yowasp-{name}", path=search)
+    if path is None:
+        raise FlowError(f"{name} is not installed; pip install yowasp-{name.replace('_', '-')}")
+    version = tool_version(path)
+    if tuple(map(int, version.split("."))) < VERSIONS[name]:
+        needed = ".".join(map(str, VERSIONS[name]))
+        raise FlowError(f"{path} is version {version}, at least {needed} is needed; update it or take it off the PATH")
+    return [path]
+
+
+@functools.cache
+def tool_version(path: str) -> str:
+    """Return the version that a tool prints of itself, like ``0.70``."""
+    done = subprocess.run([path, "--version"], capture_output=True, text=True)
+    version = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
+    if done.returncode or version is None:
+        raise FlowError(f"{path} does not run; reinstall it")
+    return version[0]
+
+
+def synthesize(verilog: str, top: str, device: Device, work: Path, *, options: Sequence[str] = ()) -> Path:
+    """Synthesise the module ``top``; return the netlist, a JSON file in the folder ``work``.
+
+    Raises
+    ------
+    FlowError
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    (work / f"{top}.v").write_text(verilog)
+    command = " ".join([FAMILIES[device.family].synthesis, *options, "-top", top, "-json", f"{top}.json"])
+    _run("yosys", ["-p", f"read_verilog {top}.v; {command}"], work, work / f"{top}.synthesis.log")
+    return work / f"{top}.json"
+
+
+def place_and_route(
+    netlist: Path,
+    device: Device,
+    *,
+    seed: int = 1,
+    frequency: float | None = None,
+    constraints: Path | None = None,
+    options: Sequence[str] = (),
+) -> Report:
+    """Place and route a netlist; logs, report and routed design are named after it and the seed, in its folder.
+
+    Parameters
+    ----------
+    frequency : float
+        MHz to aim for. A design that misses it is routed all the same: the report tells.
+    constraints : Path
+        Pins and clocks, in the family's own format (LPF, PCF, CST), in the folder of the netlist. Without it pins go
+        anywhere.
+
+    Raises
+    ------
+    FlowError
+        If a tool is missing or fails, or the design does not fit or does not route.
+    """
+    family, work = FAMILIES[device.family], netlist.parent
+    stem = f"{netlist.stem}.seed{seed}"
+    routed, report, log = (work / f"{stem}{suffix}" for suffix in (family.suffix, ".report.json", ".log"))
+    for file in (routed, report):
+        file.unlink(missing_ok=True)
+    arguments = [
+        *device.options, "--json", netlist.name, "--seed", str(seed), "--timing-allow-fail",
+        "--report", report.name, family.result, routed.name, *family.unconstrained, *options,
+    ]  # fmt: skip
+    if frequency is not None:
+        arguments += ["--freq", f"{frequency:g}"]
+    if constraints is not None:
+        *before, last = family.constraints
+        arguments += [*before, f"{last}{constraints.name}"] if before else [last, constraints.name]
+    started = time.monotonic()
+    _run(family.program, arguments, work, log)
+    seconds = time.monotonic() - started
+    try:
+        contents = json.loads(report.read_text())
+        fmax = {_clock(name): clock["achieved"] for name, clock in contents["fmax"].items()}
+        utilisation = {name: (each["used"], each["available"]) for name, each in contents["utilization"].items()}
+        paths = {
+            f"{_clock(path['from'])} -> {_clock(path['to'])}": tuple(
+                Step(step["to"].get("cell") or step["from"]["cell"], step.get("net", ""), step["delay"])
+                for step in path["path"]
+            )
+            for path in contents["critical_paths"]
+        }  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FlowError(f"{family.program} left no report that can be read ({error}); see {log}") from None
+    return Report(device.name, seed, fmax, utilisation, paths, seconds, log, routed)
+
+
+def _clock(name: str) -> str:
+    """Return a clock's name without what nextpnr adds for its network and pin, and without the edge."""
+    return re.sub(r"^posedge |\$glbnet\$|\$TRELLIS_IO_IN$|\$SB_IO_IN(_\$glb_clk)?$", "", name)
+
+
+def _run(tool: str, arguments: Sequence[str], work: Path, log: Path) -> None:
+    """Run a tool in a folder, all it says going to a log."""
+    command = [*find_tool(tool), *arguments]
+    with log.open("w") as file:
+        try:
+            code = subprocess.run(command, cwd=work, stdout=file, stderr=subprocess.STDOUT).returncode
+        except OSError as error:
+            raise FlowError(f"{command[0]} does not start ({error.strerror}); reinstall it") from None
+    if not code:
+        return
+    said = log.read_text(errors="replace")
+    errors = re.findall(r"^(?:ERROR|fatal error): (.*)$", said, re.MULTILINE)
+    if re.search(r"bad_alloc|[Oo]ut of memory|[Cc]annot allocate|memory exhausted|MemoryError", said):
+        reason = "ran out of memory; close other programs or choose a smaller design"
+    elif code < 0 or code > 128:
+        number = -code if code < 0 else code - 128
+        reason = f"was killed by {signal.Signals(number).name}; it may have run out of memory or been stopped"
+    else:
+        reason = f"failed: {errors[0].rstrip('.')}" if errors else f"failed with exit status {code}"
+    raise FlowError(f"{tool} {reason}; see {log}")

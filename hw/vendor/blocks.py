@@ -1,0 +1,166 @@
+"""What the families share: a memory cut into blocks, a product added up in logic."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from amaranth import Array, Cat, Const, Instance, Module, Mux, Shape, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.utils import ceil_log2
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of a memory: what it holds and what it is connected to, all as plain bits."""
+
+    width: int
+    init: tuple[int, ...]
+    read_en: Value
+    read_addr: Value
+    read_data: Signal
+    write_en: Value
+    write_addr: Value
+    write_data: Value
+
+
+@dataclass(frozen=True)
+class Column:
+    """Bits ``start`` to ``stop`` of every row, in ``stack`` blocks of ``width`` bits, one above the other."""
+
+    start: int
+    stop: int
+    width: int
+    stack: int
+
+
+def columns(width: int, depth: int, geometries: Mapping[int, int]) -> tuple[Column, ...]:
+    """Cut a memory into columns of blocks: the fewest blocks, and among equals the fewest bits to select.
+
+    Parameters
+    ----------
+    geometries : mapping
+        Rows of a block for each width it can have.
+    """
+
+    @functools.cache
+    def cut(start: int) -> tuple[tuple[int, int, int], tuple[Column, ...]]:
+        if start == width:
+            return (0, 0, 0), ()
+        choices = []
+        for block_width, rows in geometries.items():
+            column = Column(start, min(start + block_width, width), block_width, -(-depth // rows))
+            (blocks, selected, count), rest = cut(column.stop)
+            selected += column.stop - start if column.stack > 1 else 0
+            choices.append(((blocks + column.stack, selected, count + 1), (column, *rest)))
+        return min(choices, key=lambda choice: choice[0])
+
+    return cut(0)[1]
+
+
+def rows(ports: wiring.Component) -> list[int]:
+    """Return the initial rows of a memory as plain bits."""
+    mask = (1 << Shape.cast(ports.shape).width) - 1
+    return [Const.cast(Const(row, ports.shape)).value & mask for row in ports.init]
+
+
+def memory(
+    ports: wiring.Component,
+    geometries: Mapping[int, int],
+    place: Callable[[Block], Instance],
+    *,
+    output_register: bool = True,
+) -> Module:
+    """Build a memory from blocks; a read takes 2 cycles, both stages moved by ``read_en``.
+
+    Blocks that are stacked are selected behind their last register, which adds no cycle.
+
+    Parameters
+    ----------
+    ports : PipelinedMemory
+        What to connect to.
+    geometries : mapping
+        See :func:`columns`.
+    place : callable
+        Returns the instance for a block.
+    output_register : bool
+        The block has both registers; if not, its second one is built from logic.
+    """
+    m = Module()
+    init = rows(ports)
+    read_data, write_data = Value.cast(ports.read_data), Value.cast(ports.write_data)
+    word = Signal(len(read_data))
+    for column in columns(len(word), ports.depth, geometries):
+        depth, used = geometries[column.width], slice(column.start, column.stop)
+        address_bits = ceil_log2(depth)
+        content = [row >> column.start & (1 << column.stop - column.start) - 1 for row in init]
+        outputs = [Signal(column.width, name=f"output_{column.start}_{k}") for k in range(column.stack)]
+        for k, output in enumerate(outputs):
+            selected = ports.write_addr[address_bits:] == k if column.stack > 1 else 1
+            m.submodules[f"bits_{column.start}_rows_{k * depth}"] = place(Block(
+                width=column.width,
+                init=tuple(content[k * depth : (k + 1) * depth]),
+                read_en=ports.read_en,
+                read_addr=ports.read_addr[:address_bits],
+                read_data=output,
+                write_en=Const(0) if init else ports.write_en & selected,
+                write_addr=ports.write_addr[:address_bits],
+                write_data=Cat(write_data[used], Const(0, column.width + column.start - column.stop)),
+            ))  # fmt: skip
+        select = ports.read_addr[address_bits:]
+        for stage in ("reading", "output") if output_register else ("reading",):
+            select = enabled(m, select, ports.read_en, f"{stage}_select_{column.start}")
+        m.d.comb += word[used].eq(Array(outputs)[select] if column.stack > 1 else outputs[0])
+    m.d.comb += read_data.eq(word if output_register else enabled(m, word, ports.read_en, "output"))
+    return m
+
+
+def distributed_memory(ports: wiring.Component) -> Module:
+    """Build a memory that reads asynchronously, with two registers behind: Yosys makes distributed RAM of it."""
+    m = Module()
+    m.submodules.storage = storage = Memory(
+        shape=len(Value.cast(ports.read_data)), depth=ports.depth, init=(),
+        attrs={"ram_style": "distributed", "no_rw_check": 1},
+    )  # fmt: skip
+    write, read = storage.write_port(), storage.read_port(domain="comb")
+    reading = enabled(m, read.data, ports.read_en, "reading")
+    m.d.comb += [
+        read.addr.eq(ports.read_addr),
+        write.en.eq(ports.write_en), write.addr.eq(ports.write_addr), write.data.eq(ports.write_data),
+        Value.cast(ports.read_data).eq(enabled(m, reading, ports.read_en, "output")),
+    ]  # fmt: skip
+    return m
+
+
+def enabled(m: Module, value: Value, enable: Value, name: str) -> Signal:
+    """Return a register of ``value`` that moves while ``enable`` is high."""
+    register = Signal(len(value), name=name, reset_less=True)
+    with m.If(enable):
+        m.d.sync += register.eq(value)
+    return register
+
+
+def product_in_logic(ports: wiring.Component) -> Module:
+    """Multiply in 3 cycles by a tree of adders, one level a cycle: the shorter operand has at most 8 bits."""
+    m = Module()
+    short, long = sorted((ports.a, ports.b), key=len)
+    terms = [Mux(bit, long, 0) << k for k, bit in enumerate(short)]
+    if short.shape().signed:
+        terms[-1] = -terms[-1]
+    for level in ("pairs", "fours", "sum"):
+        sums = []
+        for k in range(0, len(terms), 2):
+            total = sum(terms[k : k + 2], start=Const(0, 0))
+            register = Signal(total.shape(), name=f"{level}_{k}", reset_less=True)
+            m.d.sync += register.eq(total)
+            sums.append(register)
+        terms = sums
+    m.d.comb += ports.product.eq(terms[0])
+    return m
+
+
+def extend(value: Value, width: int) -> Value:
+    """Extend a value to the width of a block's port, by its sign if it has one."""
+    return Cat(value, (value[-1] if value.shape().signed else Const(0, 1)).replicate(width - len(value)))

@@ -1,0 +1,61 @@
+"""Devices that the tools can place for, and the family that a platform belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device without a board; hand it to ``emit`` and to :mod:`hw.flow` as the platform.
+
+    Parameters
+    ----------
+    name : str
+        As users type it, the speed grade last where there is a choice.
+    family : str
+        ``ecp5``, ``ice40`` (UltraPlus) or ``gowin`` (GW2A).
+    options : tuple of str
+        What tells nextpnr the die, the package and the speed grade.
+    """
+
+    name: str
+    family: str
+    options: tuple[str, ...]
+
+
+DEVICES = {
+    device.name: device
+    for device in (
+        *(
+            Device(
+                name=f"lfe5u-{size}f{'' if speed == 6 else f'-{speed}'}", family="ecp5",
+                options=(f"--{size}k", "--package", package, "--speed", str(speed)),
+            )
+            for size, package in ((25, "CABGA381"), (45, "CABGA381"), (85, "CABGA756")) for speed in (6, 7, 8)
+        ),
+        Device(name="up5k", family="ice40", options=("--up5k", "--package", "sg48")),
+        Device(
+            name="gw2ar-18", family="gowin",
+            options=("--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C"),
+        ),
+    )
+}  # fmt: skip
+
+
+def family(platform: Any) -> str | None:
+    """Return the family of a :class:`Device` or of an Amaranth platform; None where plain HDL is to be used."""
+    if platform is None:
+        return None
+    if isinstance(platform, Device):
+        return platform.family
+    from amaranth.vendor import GowinPlatform, LatticePlatform, SiliconBluePlatform  # slow to import
+
+    if isinstance(platform, LatticePlatform) and platform.family == "ecp5":
+        return "ecp5"
+    if isinstance(platform, SiliconBluePlatform) and platform.device.startswith("iCE40UP"):
+        return "ice40"
+    if isinstance(platform, GowinPlatform) and platform.family.startswith("GW2A"):
+        return "gowin"
+    return None

@@ -1,0 +1,69 @@
+"""Gowin GW2A: block RAM, distributed RAM and multiplier with their own registers.
+
+Sources: UG285 (BSRAM and SSRAM user guide), UG287 (DSP user guide).
+"""
+
+from __future__ import annotations
+
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal
+
+from hw.vendor import blocks
+from hw.vendor.blocks import Block, extend
+
+#: Rows of a block RAM for each width it can have.
+GEOMETRIES = {36: 512, 18: 1024, 9: 2048, 4: 4096, 2: 8192, 1: 16384}
+#: A memory of at most this many rows is built from distributed RAM.
+DISTRIBUTED_ROWS = 32
+OPERAND_BITS = 18
+
+
+def memory(ports) -> Module:
+    """Build a memory: distributed RAM where it is shallow, else block RAM with its output register."""
+    if ports.depth <= DISTRIBUTED_ROWS and not ports.init:
+        return blocks.distributed_memory(ports)
+    return blocks.memory(ports, GEOMETRIES, _sdpb)
+
+
+single_port_memory = memory
+
+
+def _sdpb(block: Block) -> Instance:
+    """Instance a block RAM in semi dual port mode: SDPX9B for words of whole 9 bits, SDPB for narrower ones."""
+    nines = block.width >= 9
+    data_bits, line_bits = (36, 288) if nines else (32, 256)
+    # Addresses count bits, a word of 9 as 8. Port A's lowest bits enable the bytes of words of 18 and 36.
+    unused = {36: 5, 18: 4, 9: 3, 4: 2, 2: 1, 1: 0}[block.width]
+    bytes_enabled = Const({36: 0b01111, 18: 0b0011}.get(block.width, 0), unused)
+    content = sum(row << block.width * k for k, row in enumerate(block.init))
+    lines = [content >> line_bits * k & (1 << line_bits) - 1 for k in range(64)]
+    read_data = Signal(data_bits)
+    clock = ClockSignal()
+    return Instance(
+        "SDPX9B" if nines else "SDPB",
+        p_READ_MODE=Const(1, 1), p_BIT_WIDTH_0=block.width, p_BIT_WIDTH_1=block.width, p_RESET_MODE="SYNC",
+        p_BLK_SEL_0=Const(0, 3), p_BLK_SEL_1=Const(0, 3),
+        i_CLKA=clock, i_CEA=block.write_en, i_RESETA=0, i_BLKSELA=Const(0, 3),
+        i_ADA=Cat(bytes_enabled, block.write_addr), i_DI=Cat(block.write_data, Const(0, data_bits - block.width)),
+        i_CLKB=clock, i_CEB=block.read_en, i_OCE=block.read_en, i_RESETB=0, i_BLKSELB=Const(0, 3),
+        i_ADB=Cat(Const(0, unused), block.read_addr), o_DO=read_data,
+        **{f"p_INIT_RAM_{k:02X}": Const(line, line_bits) for k, line in enumerate(lines) if line},
+    )  # fmt: skip
+
+
+def multiplier(ports) -> Module | None:
+    """Build a multiplier from one MULT18X18 with its input, pipeline and output registers."""
+    if max(len(ports.a), len(ports.b)) > OPERAND_BITS:
+        return None
+    m = Module()
+    product = Signal(2 * OPERAND_BITS)
+    m.submodules.dsp = Instance(
+        "MULT18X18",
+        **{f"p_{stage}": Const(1, 1) for stage in ("AREG", "BREG", "ASIGN_REG", "BSIGN_REG", "PIPE_REG", "OUT_REG")},
+        p_SOA_REG=Const(0, 1), p_MULT_RESET_MODE="SYNC",
+        i_CLK=ClockSignal(), i_CE=1, i_RESET=0,
+        i_A=extend(ports.a, OPERAND_BITS), i_ASIGN=int(ports.a.shape().signed), i_ASEL=0, i_SIA=Const(0, OPERAND_BITS),
+        i_B=extend(ports.b, OPERAND_BITS), i_BSIGN=int(ports.b.shape().signed), i_BSEL=0, i_SIB=Const(0, OPERAND_BITS),
+        o_DOUT=product,
+    )  # fmt: skip
+    m.d.comb += ports.product.eq(product)
+    return m
