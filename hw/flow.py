@@ -162,6 +162,8 @@ def place_and_route(
     ]  # fmt: skip
     if frequency is not None:
         arguments += ["--freq", f"{frequency:g}"]
+    if constraints is None and device.pins:
+        constraints = _any_pins(netlist, device, stem)
     if constraints is not None:
         *before, last = family.constraints
         arguments += [*before, f"{last}{constraints.name}"] if before else [last, constraints.name]
@@ -182,6 +184,25 @@ def place_and_route(
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FlowError(f"{family.program} left no report that can be read ({error}); see {log}") from None
     return Report(device.name, seed, fmax, utilisation, paths, seconds, log, routed)
+
+
+def _any_pins(netlist: Path, device: Device, stem: str) -> Path:
+    """Write constraints, in Gowin's format, that give each port of a netlist a pin."""
+    modules = json.loads(netlist.read_text())["modules"].values()
+    (top,) = (module for module in modules if int(module["attributes"].get("top", "0"), 2))
+    ports = [
+        name if len(port["bits"]) == 1 else f"{name}[{k}]"
+        for name, port in top["ports"].items()
+        for k in range(len(port["bits"]))
+    ]
+    if len(ports) > len(device.pins):
+        raise FlowError(
+            f"{netlist.stem} has {len(ports)} pins and {device.name} here {len(device.pins)}; give constraints"
+        )
+    constraints = netlist.parent / f"{stem}.cst"
+    pairs = zip(ports, device.pins, strict=False)
+    constraints.write_text("".join(f'IO_LOC "{port}" {pin};\n' for port, pin in pairs))
+    return constraints
 
 
 def _clock(name: str) -> str:

@@ -18,11 +18,14 @@ class Device:
         ``ecp5``, ``ice40`` (UltraPlus) or ``gowin`` (GW2A).
     options : tuple of str
         What tells nextpnr the die, the package and the speed grade.
+    pins : tuple of str
+        Pins for designs without constraints, where nextpnr does not choose any itself.
     """
 
     name: str
     family: str
     options: tuple[str, ...]
+    pins: tuple[str, ...] = ()
 
 
 DEVICES = {
@@ -39,6 +42,7 @@ DEVICES = {
         Device(
             name="gw2ar-18", family="gowin",
             options=("--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C"),
+            pins=("4", "15", "16", "17", "18", "19", "20", "25", "26", "27", "28", "29", "30", "31"),
         ),
     )
 }  # fmt: skip
