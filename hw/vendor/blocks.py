@@ -37,7 +37,7 @@ class Column:
 
 
 def columns(width: int, depth: int, geometries: Mapping[int, int]) -> tuple[Column, ...]:
-    """Cut a memory into columns of blocks: the fewest blocks, and among equals the fewest bits to select.
+    """Cut a memory into columns of blocks: the fewest blocks, and among equals the least to select from.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def columns(width: int, depth: int, geometries: Mapping[int, int]) -> tuple[Colu
         for block_width, rows in geometries.items():
             column = Column(start, min(start + block_width, width), block_width, -(-depth // rows))
             (blocks, selected, count), rest = cut(column.stop)
-            selected += column.stop - start if column.stack > 1 else 0
+            selected += (column.stop - start) * (column.stack - 1)
             choices.append(((blocks + column.stack, selected, count + 1), (column, *rest)))
         return min(choices, key=lambda choice: choice[0])
 

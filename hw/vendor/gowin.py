@@ -36,6 +36,7 @@ def _sdpb(block: Block) -> Instance:
     bytes_enabled = Const({36: 0b01111, 18: 0b0011}.get(block.width, 0), unused)
     content = sum(row << block.width * k for k, row in enumerate(block.init))
     lines = [content >> line_bits * k & (1 << line_bits) - 1 for k in range(64)]
+    read_data = Cat(block.read_data, Signal(data_bits - block.width, name="unused"))
     clock = ClockSignal()
     return Instance(
         "SDPX9B" if nines else "SDPB",
@@ -44,7 +45,7 @@ def _sdpb(block: Block) -> Instance:
         i_CLKA=clock, i_CEA=block.write_en, i_RESETA=0, i_BLKSELA=Const(0, 3),
         i_ADA=Cat(bytes_enabled, block.write_addr), i_DI=Cat(block.write_data, Const(0, data_bits - block.width)),
         i_CLKB=clock, i_CEB=block.read_en, i_OCE=block.read_en, i_RESETB=0, i_BLKSELB=Const(0, 3),
-        i_ADB=Cat(Const(0, unused), block.read_addr), o_DO=Cat(block.read_data, Signal(data_bits - block.width, name="unused")),
+        i_ADB=Cat(Const(0, unused), block.read_addr), o_DO=read_data,
         **{f"p_INIT_RAM_{k:02X}": Const(line, line_bits) for k, line in enumerate(lines) if line},
     )  # fmt: skip
 

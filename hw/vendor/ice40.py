@@ -76,12 +76,12 @@ def multiplier(ports) -> Module | None:
 
     Of a longer operand the bits above 16 are multiplied in logic and added by the adder of the block itself: its C
     input holds the sum of their products, which weigh 2 ** 16, as the high half of the result. The block's result has
-    32 bits; the 33rd of a product is its sign.
+    32 bits; the 33rd of a signed product is its sign.
     """
     short, long = sorted((ports.a, ports.b), key=len)
     if len(short) <= LOGIC_OPERAND_BITS:
         return blocks.product_in_logic(ports)
-    if len(short) > OPERAND_BITS or len(ports.product) > 33:
+    if len(short) > OPERAND_BITS or len(ports.product) > 32 + ports.product.shape().signed:
         return None
     m = Module()
     low = long[:OPERAND_BITS] if len(long) > OPERAND_BITS else long

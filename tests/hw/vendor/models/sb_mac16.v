@@ -1,0 +1,65 @@
+// Lattice iCE40 UltraPlus multiplier, after FPGA-TN-02007: O = C:D + A * B of 16 by 16 bits, with input, pipeline and
+// output registers.
+module SB_MAC16 (
+    input CLK, CE,
+    input [15:0] A, B, C, D,
+    input AHOLD, BHOLD, CHOLD, DHOLD, OHOLDTOP, OHOLDBOT, IRSTTOP, IRSTBOT, ORSTTOP, ORSTBOT, OLOADTOP, OLOADBOT,
+    input ADDSUBTOP, ADDSUBBOT, CI, ACCUMCI, SIGNEXTIN,
+    output [31:0] O,
+    output CO, ACCUMCO, SIGNEXTOUT
+);
+    parameter A_REG = 0;
+    parameter B_REG = 0;
+    parameter C_REG = 0;
+    parameter D_REG = 0;
+    parameter TOP_8x8_MULT_REG = 0;
+    parameter BOT_8x8_MULT_REG = 0;
+    parameter PIPELINE_16x16_MULT_REG1 = 0;
+    parameter PIPELINE_16x16_MULT_REG2 = 0;
+    parameter TOPOUTPUT_SELECT = 0;
+    parameter TOPADDSUB_LOWERINPUT = 0;
+    parameter TOPADDSUB_UPPERINPUT = 0;
+    parameter TOPADDSUB_CARRYSELECT = 0;
+    parameter BOTOUTPUT_SELECT = 0;
+    parameter BOTADDSUB_LOWERINPUT = 0;
+    parameter BOTADDSUB_UPPERINPUT = 0;
+    parameter BOTADDSUB_CARRYSELECT = 0;
+    parameter MODE_8x8 = 0;
+    parameter A_SIGNED = 0;
+    parameter B_SIGNED = 0;
+
+    initial begin
+        if (!(A_REG && B_REG && C_REG && TOP_8x8_MULT_REG && BOT_8x8_MULT_REG && PIPELINE_16x16_MULT_REG1))
+            $fatal(1, "SB_MAC16: a register is off");
+        if (PIPELINE_16x16_MULT_REG2 || MODE_8x8) $fatal(1, "SB_MAC16: this mode is not modelled");
+        // 1: the registered sum; 2: the product; 1: the inputs C and D.
+        if (TOPOUTPUT_SELECT != 1 || BOTOUTPUT_SELECT != 1 || TOPADDSUB_LOWERINPUT != 2 || BOTADDSUB_LOWERINPUT != 2
+            || TOPADDSUB_UPPERINPUT != 1 || BOTADDSUB_UPPERINPUT != 1 || BOTADDSUB_CARRYSELECT != 0)
+            $fatal(1, "SB_MAC16: this path is not modelled");
+        if (TOPADDSUB_CARRYSELECT > 3) $fatal(1, "SB_MAC16: no such carry");
+    end
+
+    reg [15:0] a_input, b_input, c_input, d_input;
+    wire signed [16:0] a = {A_SIGNED != 0 && a_input[15], a_input};
+    wire signed [16:0] b = {B_SIGNED != 0 && b_input[15], b_input};
+    wire [15:0] d = D_REG ? d_input : D;
+    reg signed [33:0] product;
+    wire [16:0] low = {1'b0, product[15:0]} + {1'b0, d};
+    // The carry into the high half: 0, 1, or (2 and 3, when adding) that out of the low half.
+    wire carry = TOPADDSUB_CARRYSELECT == 0 ? 1'b0 : TOPADDSUB_CARRYSELECT == 1 ? 1'b1 : low[16];
+    reg [31:0] out;
+
+    always @(posedge CLK) if (CE) begin
+        if (AHOLD | BHOLD | CHOLD | DHOLD | OHOLDTOP | OHOLDBOT | IRSTTOP | IRSTBOT | ORSTTOP | ORSTBOT)
+            $fatal(1, "SB_MAC16: hold and reset are not modelled");
+        if (OLOADTOP | OLOADBOT | ADDSUBTOP | ADDSUBBOT) $fatal(1, "SB_MAC16: load and subtraction are not modelled");
+        a_input <= A;
+        b_input <= B;
+        c_input <= C;
+        d_input <= D;
+        product <= a * b;
+        out <= {product[31:16] + c_input + {15'd0, carry}, low[15:0]};
+    end
+    assign O = out;
+    assign {CO, ACCUMCO, SIGNEXTOUT} = 3'b000;
+endmodule

@@ -1,0 +1,169 @@
+"""Instances of device blocks against their generic twins, cycle by cycle, side by side in one simulation.
+
+The blocks are our models of them, written after the vendors' guides (``models/``).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from amaranth import signed, unsigned
+from amaranth.lib.wiring import In, Out
+
+from hw.emit import emit
+from hw.vendor import DEVICES
+from hw.vendor.generic import Multiplier, PipelinedMemory, SinglePortMemory
+from tests.hw.pins import Together
+from tests.hw.runner import use_verilator
+
+MODELS = Path(__file__).parent / "models"
+CYCLES = 300_000  # a product of up to 18 bits is tried whole
+TARGETS = {"ecp5": DEVICES["lfe5u-85f"], "ice40": DEVICES["up5k"], "gowin": DEVICES["gw2ar-18"]}
+
+#: Widths and depths: each geometry of a block alone, columns of several, stacks, and depths that are no power of two.
+NINES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384), (24, 600), (40, 40), (24, 20000), (5, 32))
+EIGHTS = ((16, 256), (8, 512), (4, 1024), (2, 2048), (24, 600), (27, 512), (5, 13), (13, 2100))
+MEMORIES = {"ecp5": NINES, "ice40": EIGHTS, "gowin": NINES}
+ROMS = ((27, 512), (1, 700), (3, 5000), (9, 100))
+SINGLE_PORTS = ((16, 16384), (24, 20000), (5, 40))
+MULTIPLIERS = (
+    (signed(8), signed(17)), (signed(4), signed(9)), (unsigned(15), signed(18)), (unsigned(15), signed(17)),
+    (unsigned(11), unsigned(7)), (signed(11), signed(7)), (signed(6), unsigned(11)), (signed(16), signed(16)),
+    (unsigned(16), unsigned(16)), (unsigned(16), signed(16)), (unsigned(17), signed(12)), (unsigned(17), unsigned(16)),
+    (signed(17), unsigned(16)), (signed(18), signed(15)), (signed(18), signed(18)), (unsigned(18), signed(18)),
+    (signed(20), signed(9)), (unsigned(1), signed(1)),
+)  # fmt: skip
+
+
+def row(k: int, width: int) -> int:
+    """Return something to fill a ROM with, all bits busy."""
+    return k * 0x9E3779B97F4A7C15 >> 7 & (1 << width) - 1
+
+
+def memory_check(ports: PipelinedMemory) -> str:
+    """Write every row, then write and read at random, near one place for a while, with ever fewer reads enabled."""
+    width, depth = ports.shape, ports.depth
+    bits = len(ports.read_addr)
+    single, rom = int(isinstance(ports, SinglePortMemory)), int(bool(ports.init))
+    return f"""
+    reg [{bits - 1}:0] base;
+    integer known = 0;  // rows read since the last write of a single port
+    always @(negedge clk) begin
+        if (cycle > {depth} && known >= 2) begin
+            checked = checked + 1;
+            if (twin__read_data !== instance__read_data) wrong = wrong + 1;
+        end
+        read_en = cycle >= {depth} && $urandom % 16 < 16 >> cycle / 4096 % 4;
+        write_en = cycle < {depth} || $urandom % 4 == 0;
+        if (cycle % 64 == 0) base = {bits}'({{$urandom}} % {depth});
+        read_addr = {bits}'(({{16'd0, base}} + {{$urandom}} % 8) % {depth});
+        write_addr = {bits}'(cycle < {depth} ? cycle : ({{16'd0, base}} + {{$urandom}} % 8) % {depth});
+        write_data = {width}'({{$urandom, $urandom}});
+        if (write_en && ({single} || read_addr == write_addr)) read_en = 0;
+        if ({single} && write_en) known = 0;
+        else if (read_en || {rom}) known = known + 1;
+    end
+"""
+
+
+def multiplier_check(ports: Multiplier) -> str:
+    """Multiply extremes and random numbers, or, where there are few enough, all there are."""
+
+    def draw(name: str, width: int) -> str:
+        return f"""
+        case ($urandom % 6)
+            0: {name} = {{{width}{{$urandom % 2 == 0}}}};
+            1: {name} = {width}'d1 << {width - 1};
+            2: {name} = ~({width}'d1 << {width - 1});
+            3: {name} = {width}'({{$urandom}} % 2);
+            default: {name} = {width}'($urandom);
+        endcase"""
+
+    a, b = len(ports.a), len(ports.b)
+    stimulus = f"{{a, b}} = {a + b}'(cycle);" if a + b <= 18 else draw("a", a) + draw("b", b)
+    return f"""
+    always @(negedge clk) begin
+        if (cycle > 4) begin
+            checked = checked + 1;
+            if (twin__product !== instance__product) wrong = wrong + 1;
+        end
+        {stimulus}
+    end
+"""
+
+
+def cases(family: str):
+    """Yield name, component and check of all that is compared for a family."""
+    for width, depth in MEMORIES[family]:
+        yield f"memory-{width}x{depth}", PipelinedMemory(shape=width, depth=depth), memory_check
+    for width, depth in ROMS:
+        init = [row(k, width) for k in range(depth)]
+        yield f"rom-{width}x{depth}", PipelinedMemory(shape=width, depth=depth, init=init), memory_check
+    for width, depth in SINGLE_PORTS:
+        yield f"single-port-{width}x{depth}", SinglePortMemory(shape=width, depth=depth), memory_check
+    for a, b in MULTIPLIERS:
+        yield f"multiplier-{a}-{b}".replace(" ", ""), Multiplier(a, b), multiplier_check
+
+
+def bench(family: str) -> tuple[list[str], str]:
+    """Return the names of all cases and the Verilog of a bench with all of them side by side."""
+    names, components, checks = zip(*cases(family), strict=True)
+    parts = Together(**{f"part_{number}": component for number, component in enumerate(components)})
+    modules = [emit(parts, "twin"), emit(parts, "instance", TARGETS[family])]
+    wires, calls = [], []
+    connected = {"twin": [".clk(clk), .rst(1'b0)"], "instance": [".clk(clk), .rst(1'b0)"]}
+    for number, (name, component, check) in enumerate(zip(names, components, checks, strict=True)):
+        declared, passed = ["input clk, input done, input [31:0] cycle"], [".clk, .done, .cycle"]
+        for (port,), member, value in component.signature.flatten(component):
+            bits, pin = f"[{len(value) - 1}:0]", f"part_{number}__{port}"
+            both = [("", "output reg")] if member.flow is In else [("twin__", "input"), ("instance__", "input")]
+            for prefix, direction in both:
+                wires.append(f"wire {bits} {prefix}{pin};")
+                declared.append(f"{direction} {bits} {prefix}{port}")
+                passed.append(f".{prefix}{port}({prefix}{pin})")
+            for side, pins in connected.items():
+                pins.append(f".{pin}({'' if member.flow is In else side + '__'}{pin})")
+        modules.append(f"""module check_{number} ({", ".join(declared)});
+    integer checked = 0, wrong = 0;
+    {check(component)}
+    always @(posedge done) $display("{name} %0d %0d", checked, wrong);
+endmodule
+""")
+        calls.append(f"check_{number} check_{number} ({', '.join(passed)});")
+    calls += [f"{side} {side}_parts ({', '.join(pins)});" for side, pins in connected.items()]
+    top = ["module bench (input clk, input done, input [31:0] cycle);", *wires, *calls, "endmodule", ""]
+    return list(names), "\n".join([*modules, *top])
+
+
+# The runtime as it compiles fastest; the package's makefile lacks the option that includes a precompiled header.
+MAKEFLAGS = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0 CFG_CXXFLAGS_PCH_I=-include"
+MAIN = f"""#include "Vbench.h"
+int main() {{
+    Vbench bench;
+    for (bench.cycle = 0; bench.cycle < {CYCLES}; ++bench.cycle)
+        for (int clk : {{1, 0}}) {{ bench.clk = clk; bench.eval(); }}
+    bench.done = 1;
+    bench.eval();
+}}
+"""
+
+
+@pytest.mark.parametrize("family", TARGETS)
+def test_instances_equal_their_twins(family, tmp_path):
+    names, verilog = bench(family)
+    (tmp_path / "bench.v").write_text(verilog)
+    (tmp_path / "main.cpp").write_text(MAIN)
+    use_verilator()
+    command = [
+        "verilator", "--cc", "--exe", "--build", "--top-module", "bench", "-Wno-lint", "--no-timing", "--output-split",
+        "10000", "-MAKEFLAGS", MAKEFLAGS, "bench.v", "main.cpp", *map(str, sorted(MODELS.glob("*.v"))),
+    ]  # fmt: skip
+    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert not built.returncode, built.stdout + built.stderr
+    done = subprocess.run([tmp_path / "obj_dir" / "Vbench"], cwd=tmp_path, capture_output=True, text=True)
+    assert not done.returncode, done.stdout + done.stderr
+    results = {name: (int(checked), int(wrong)) for name, checked, wrong in map(str.split, done.stdout.splitlines())}
+    assert list(results) == names
+    assert {name: wrong for name, (checked, wrong) in results.items() if wrong or checked < CYCLES // 4} == {}
