@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from amaranth import signed, unsigned
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from hw.emit import emit
 from hw.vendor import DEVICES
@@ -53,7 +53,7 @@ def memory_check(ports: PipelinedMemory) -> str:
     always @(negedge clk) begin
         if (cycle > {depth} && known >= 2) begin
             checked = checked + 1;
-            if (twin__read_data !== instance__read_data) wrong = wrong + 1;
+            if (twin__read_data !== block__read_data) wrong = wrong + 1;
         end
         read_en = cycle >= {depth} && $urandom % 16 < 16 >> cycle / 4096 % 4;
         write_en = cycle < {depth} || $urandom % 4 == 0;
@@ -87,7 +87,7 @@ def multiplier_check(ports: Multiplier) -> str:
     always @(negedge clk) begin
         if (cycle > 4) begin
             checked = checked + 1;
-            if (twin__product !== instance__product) wrong = wrong + 1;
+            if (twin__product !== block__product) wrong = wrong + 1;
         end
         {stimulus}
     end
@@ -111,14 +111,14 @@ def bench(family: str) -> tuple[list[str], str]:
     """Return the names of all cases and the Verilog of a bench with all of them side by side."""
     names, components, checks = zip(*cases(family), strict=True)
     parts = Together(**{f"part_{number}": component for number, component in enumerate(components)})
-    modules = [emit(parts, "twin"), emit(parts, "instance", TARGETS[family])]
+    modules = [emit(parts, "twin"), emit(parts, "block", TARGETS[family])]
     wires, calls = [], []
-    connected = {"twin": [".clk(clk), .rst(1'b0)"], "instance": [".clk(clk), .rst(1'b0)"]}
+    connected = {"twin": [".clk(clk), .rst(1'b0)"], "block": [".clk(clk), .rst(1'b0)"]}
     for number, (name, component, check) in enumerate(zip(names, components, checks, strict=True)):
         declared, passed = ["input clk, input done, input [31:0] cycle"], [".clk, .done, .cycle"]
         for (port,), member, value in component.signature.flatten(component):
             bits, pin = f"[{len(value) - 1}:0]", f"part_{number}__{port}"
-            both = [("", "output reg")] if member.flow is In else [("twin__", "input"), ("instance__", "input")]
+            both = [("", "output reg")] if member.flow is In else [("twin__", "input"), ("block__", "input")]
             for prefix, direction in both:
                 wires.append(f"wire {bits} {prefix}{pin};")
                 declared.append(f"{direction} {bits} {prefix}{port}")
