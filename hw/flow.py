@@ -221,12 +221,12 @@ def _run(tool: str, arguments: Sequence[str], work: Path, log: Path) -> None:
     if not code:
         return
     said = log.read_text(errors="replace")
-    errors = re.findall(r"^(?:ERROR|fatal error): (.*)$", said, re.MULTILINE)
+    errors = re.findall(r"^(?:\S+: )?ERROR: (.*)$", said, re.MULTILINE)
+    killed = -code if code < 0 else code - 128  # a shell reports a signal in this way
     if re.search(r"bad_alloc|[Oo]ut of memory|[Cc]annot allocate|memory exhausted|MemoryError", said):
         reason = "ran out of memory; close other programs or choose a smaller design"
-    elif code < 0 or code > 128:
-        number = -code if code < 0 else code - 128
-        reason = f"was killed by {signal.Signals(number).name}; it may have run out of memory or been stopped"
+    elif killed in list(signal.Signals):
+        reason = f"was killed by {signal.Signals(killed).name}; it may have run out of memory or been stopped"
     else:
         reason = f"failed: {errors[0].rstrip('.')}" if errors else f"failed with exit status {code}"
     raise FlowError(f"{tool} {reason}; see {log}")

