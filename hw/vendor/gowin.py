@@ -13,7 +13,7 @@ from hw.vendor.blocks import Block, extend
 #: Rows of a block RAM for each width it can have.
 GEOMETRIES = {36: 512, 18: 1024, 9: 2048, 4: 4096, 2: 8192, 1: 16384}
 #: A memory of at most this many rows is built from distributed RAM.
-DISTRIBUTED_ROWS = 32
+DISTRIBUTED_ROWS = 16
 OPERAND_BITS = 18
 
 

@@ -82,8 +82,9 @@ def instances(component, device: str) -> list[str]:
     ("component", "device", "expected"),
     [
         (lambda: PipelinedMemory(shape=24, depth=512), "lfe5u-85f", ["DP16KD"]),
-        (lambda: PipelinedMemory(shape=24, depth=32), "lfe5u-85f", []),
-        (lambda: PipelinedMemory(shape=24, depth=32, init=[1]), "lfe5u-85f", ["DP16KD"]),
+        (lambda: PipelinedMemory(shape=24, depth=16), "lfe5u-85f", []),
+        (lambda: PipelinedMemory(shape=24, depth=17), "lfe5u-85f", ["DP16KD"]),
+        (lambda: PipelinedMemory(shape=24, depth=16, init=[1]), "lfe5u-85f", ["DP16KD"]),
         (lambda: PipelinedMemory(shape=24, depth=256), "up5k", ["SB_RAM40_4K"] * 2),
         (lambda: SinglePortMemory(shape=16, depth=20000), "up5k", ["SB_SPRAM256KA"] * 2),
         (lambda: SinglePortMemory(shape=36, depth=512), "gw2ar-18", ["SDPX9B"]),

@@ -22,7 +22,7 @@ CYCLES = 300_000  # a product of up to 18 bits is tried whole
 TARGETS = {"ecp5": DEVICES["lfe5u-85f"], "ice40": DEVICES["up5k"], "gowin": DEVICES["gw2ar-18"]}
 
 #: Widths and depths: each geometry of a block alone, columns of several, stacks, and depths that are no power of two.
-NINES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384), (24, 600), (40, 40), (24, 20000), (5, 32))
+NINES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384), (24, 600), (40, 40), (24, 20000), (5, 16))
 EIGHTS = ((16, 256), (8, 512), (4, 1024), (2, 2048), (24, 600), (27, 512), (5, 13), (13, 2100))
 MEMORIES = {"ecp5": NINES, "ice40": EIGHTS, "gowin": NINES}
 ROMS = ((27, 512), (1, 700), (3, 5000), (9, 100))
