@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-DIGITS_INPUT_EXPONENT = -4  #: a pixel of 0 to 16 times ``2**-4`` is the input of the network
+#: A pixel of 0 to 16 times ``2**-1`` is the input of the network: larger than the values of its units, so that the weights
+#: of the inputs need not be, and global magnitude pruning leaves the inputs no denser lists than it leaves the units.
+DIGITS_INPUT_EXPONENT = -1
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def digits() -> Dataset:
     """Return scikit-learn's 1,797 handwritten digits of 8 x 8 pixels, one image row a step.
 
     The split is stratified and fixed: 1,237 to train, 200 to validate, 360 to test. Inputs are (samples, 8 steps, 8
-    channels) in [0, 1]: a pixel's integer 0 to 16 times ``2**DIGITS_INPUT_EXPONENT``, exact in any float.
+    channels) in [0, 8]: a pixel's integer 0 to 16 times ``2**DIGITS_INPUT_EXPONENT``, exact in any float.
 
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
     """

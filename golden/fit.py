@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -49,7 +50,7 @@ class Settings:
     shift : int
         Each sample is moved by up to this many steps and channels, at random, whenever it is trained on.
     noise : float
-        Standard deviation of the normal noise then added to it.
+        Standard deviation of the normal noise then added to it, as a share of the largest input.
     """
 
     units: int = 128
@@ -57,7 +58,7 @@ class Settings:
     batch: int = 64
     learning_rate: float = 0.006
     weight_decay: float = 0.01
-    activity_penalty: float = 0.15
+    activity_penalty: float = 0.25
     threshold_mean: float = 0.02
     sparsity: float = 0.85
     rounds: int = 10
@@ -137,6 +138,7 @@ class Run:
         torch.set_num_threads(1)
         torch.manual_seed(settings.seed)
         self.settings, self.dataset, self.plan = settings, dataset, settings.plan()
+        self.noise = settings.noise * float(np.abs(dataset.train.inputs).max(initial=0))
         self.model = EGRUNetwork(
             dataset.train.inputs.shape[2],
             [settings.units],
@@ -178,7 +180,7 @@ class Run:
     def _step(self, batch: Tensor, generator: torch.Generator) -> float:
         """Take one step of the optimizer on the samples of the given indices; return the loss."""
         x = shifted(torch.from_numpy(self.dataset.train.inputs)[batch], self.settings.shift, generator)
-        x += self.settings.noise * torch.randn(x.shape, generator=generator)
+        x += self.noise * torch.randn(x.shape, generator=generator)
         output = self.model.train()(x)
         labels, smoothing = torch.from_numpy(self.dataset.train.labels)[batch], self.settings.label_smoothing
         loss = functional.cross_entropy(output.result[:, -1], labels, label_smoothing=smoothing)

@@ -18,7 +18,7 @@ from golden.network import Model
 
 SWEEPS: dict[str, tuple[float, ...]] = {
     "weight_decay": (0.0, 0.01, 0.03, 0.1, 0.3),
-    "activity_penalty": (0.0, 0.05, 0.1, 0.15, 0.3, 0.6),
+    "activity_penalty": (0.0, 0.05, 0.1, 0.25, 0.4, 0.6),
 }
 
 Row = dict[str, Any]  #: knob, value, and the metrics of the model file

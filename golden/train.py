@@ -45,7 +45,7 @@ HELP = {
     "sparsity": "share of weights pruned, 0 to less than 1",
     "rounds": "rounds of pruning",
     "shift": "move each training sample at random by up to this many steps and channels",
-    "noise": "standard deviation of the noise added to each training sample",
+    "noise": "standard deviation of the noise added to each training sample, as a share of the largest input",
     "label_smoothing": "probability given to all the other classes in the training targets",
     "weight_bits": "of the integer weights, 8 or 4",
     "y_bits": "of the integer value of an event, 8 to 16",

@@ -133,12 +133,12 @@ class CellGroup(wiring.Component):
     """
 
     RESULTS_DEPTH = 64
-    #: From a grant to the sums at the cell: drain command 0, lane 3, group's multiplexer 1.
-    SUMS_AFTER = 4
 
     def __init__(self, config: CoreConfig, number: int):
         self._config, self._number = config, number
         lanes = config.lanes_per_cell
+        #: Cycles from a grant to the sums at the cell: 3 in the lane, 1 to choose between several lanes.
+        self.sums_after = 3 + (lanes > 1)
         sums = data.ArrayLayout(signed(config.acc_bits), len(GATES))
         super().__init__({
             "start": In(1), "job": In(Job(config)), "idle": Out(1),
@@ -177,7 +177,7 @@ class CellGroup(wiring.Component):
 
         # The unit under way, from its grant on: at[k] is the unit granted k cycles ago.
         address = Cat(scheduler.lane, scheduler.row) if config.lane_bits else scheduler.row
-        stages = self.SUMS_AFTER + CellEgru.LATENCY
+        stages = self.sums_after + CellEgru.LATENCY
         valid, addresses, tags = [scheduler.grant], [address], [scheduler.tag]
         for k in range(stages):
             valid.append(delay(m, valid[-1], 1, f"valid_after_{k}", init=0))
@@ -185,16 +185,18 @@ class CellGroup(wiring.Component):
             tags.append(delay(m, tags[-1], 1, f"tag_after_{k}"))
 
         def after_sums(cycle):
-            return self.SUMS_AFTER + cycle
+            return self.sums_after + cycle
 
         # Its sums, from its lane, and the biases.
-        sums = Signal(data.ArrayLayout(signed(config.acc_bits), len(GATES)), reset_less=True)
-        lane_then = delay(m, scheduler.lane, self.SUMS_AFTER - 1, "lane")
-        with m.Switch(lane_then):
-            for lane in range(config.lanes_per_cell):
-                with m.Case(lane):
-                    m.d.sync += sums.eq(self.sums[lane])
-        m.d.comb += cell.sums.eq(sums)
+        if config.lanes_per_cell == 1:
+            m.d.comb += cell.sums.eq(self.sums[0])
+        else:
+            sums = Signal(data.ArrayLayout(signed(config.acc_bits), len(GATES)), reset_less=True)
+            with m.Switch(delay(m, scheduler.lane, self.sums_after - 1, "lane")):
+                for lane in range(config.lanes_per_cell):
+                    with m.Case(lane):
+                        m.d.sync += sums.eq(self.sums[lane])
+            m.d.comb += cell.sums.eq(sums)
 
         load = Signal(LoadWrite(config), reset_less=True)
         selected = Signal()

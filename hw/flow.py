@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,6 +185,26 @@ def place_and_route(
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FlowError(f"{family.program} left no report that can be read ({error}); see {log}") from None
     return Report(device.name, seed, fmax, utilisation, paths, seconds, log, routed)
+
+
+def route_seeds(netlist: Path, device: Device, seeds: Iterable[int], *, jobs: int = 1, **options) -> list[Report]:
+    """Place and route a netlist once for each seed, ``jobs`` at once; options as for :func:`place_and_route`.
+
+    Raises
+    ------
+    FlowError
+        If no seed routes; seeds that do not are left out otherwise.
+    """
+    reports, failures = [], []
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in [pool.submit(place_and_route, netlist, device, seed=seed, **options) for seed in seeds]:
+            try:
+                reports.append(future.result())
+            except FlowError as error:
+                failures.append(error)
+    if not reports:
+        raise failures[0]
+    return reports
 
 
 def _any_pins(netlist: Path, device: Device, stem: str) -> Path:

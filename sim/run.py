@@ -108,6 +108,7 @@ def as_json(done: Run) -> dict[str, Any]:
         "config_id": f"{build.config.config_id:#010x}",
         "configuration": asdict(build.config),
         "cycles": result.cycles,
+        "simulation": {"processor_seconds": result.seconds, "cycles_a_second": result.speed},
         "cycles_a_step": done.cycles_a_step,
         "lane_efficiency": done.efficiency,
         "counters": result.counters,
@@ -134,6 +135,7 @@ def print_summary(done: Run, console: Console) -> None:
     table.add_row("differences of unit updates", f"{comparison.update_differences} of {comparison.updates:,}")
     table.add_row("differences of outputs", f"{comparison.output_differences} of {comparison.outputs:,}")
     table.add_row("steps with other counts than theory", f"{comparison.count_differences} of {comparison.steps:,}")
+    table.add_row("simulated cycles a second of processor time", f"{result.speed:,.0f}")
     if done.inputs.labels is not None:
         length = len(done.inputs.integers)
         right = (result.steps["best"][length - 1 :: length] == done.inputs.labels).mean()

@@ -45,6 +45,8 @@ class RunResult:
     counters : dict
         All counters by name (:func:`hw.counters.counter_map`) at the end.
     cycles : int
+    seconds : float
+        Processor time that the simulation of these cycles took; loading is not in it.
     error, detail
         The first error that the core met.
     """
@@ -54,8 +56,14 @@ class RunResult:
     updates: np.ndarray
     counters: dict[str, int]
     cycles: int
+    seconds: float
     error: Error
     detail: int
+
+    @property
+    def speed(self) -> float:
+        """Cycles simulated a second of processor time."""
+        return self.cycles / self.seconds
 
     def dense_outputs(self, outputs: int) -> np.ndarray:
         """Return the outputs as int64 (steps, outputs), 0 where a step sent none."""
@@ -212,8 +220,8 @@ def _field(words: np.ndarray, field: data.Field, base: int = 0) -> np.ndarray:
 
 
 def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, counters: dict[str, int]) -> RunResult:
-    header = map(int, np.frombuffer(answer, np.uint64, 8))
-    status, cycles, code, detail, beats_taken, outputs_done, times, counts = header
+    header = np.frombuffer(answer, np.uint64, 9)
+    status, cycles, nanoseconds, code, detail, beats_taken, outputs_done, times, counts = map(int, header)
     error = Error(code)
     where = (
         f"after {cycles:,} cycles, {beats_taken:,} of {beats:,} input beats taken, {outputs_done:,} of {steps:,} steps "
@@ -226,7 +234,7 @@ def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, coun
     if status == 3:
         raise SimulationError(f"the limit of cycles was reached, {where}; allow more with max_cycles")
 
-    position = 64
+    position = header.nbytes
     when = np.frombuffer(answer, np.int64, 5 * times, position).reshape(times, 5)
     position += when.nbytes
     totals = np.frombuffer(answer, np.int64, counts, position)
@@ -258,6 +266,7 @@ def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, coun
         updates=_records(updates, UnitUpdate(config), ("source", "h", "fires", "y")),
         counters={name: int(totals[index]) for name, index in counters.items()},
         cycles=cycles,
+        seconds=nanoseconds * 1e-9,
         error=error,
         detail=detail,
     )

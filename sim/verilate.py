@@ -36,7 +36,7 @@ PORTS = (
 REGISTERED = ("load__payload", "load__valid", "counter_select", "clear_counters")
 FLAGS = (
     "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
-    "--output-split", "8000", "-Wno-lint", "-Wno-style",
+    "--output-split", "8000", "-fno-dfg-peephole", "-Wno-lint", "-Wno-style",
     # The last one: the binary package does not know how the compiler takes a precompiled header.
     "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1 CFG_CXXFLAGS_PCH_I=-include",
 )  # fmt: skip

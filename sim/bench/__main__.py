@@ -20,6 +20,7 @@ from sim.simulator import SimulationError
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
 BEGIN, END = "<!-- sim.bench -->", "<!-- /sim.bench -->"
+SWITCHES = ("split_banks", "forwarding")  #: options of a core that are on or off
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -37,23 +38,23 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=360, help="test images of the digits case (default: %(default)s)")
     parser.add_argument("--cell-units", type=int, help="instead of each case's own")
     parser.add_argument("--queue-depth", type=int, help="instead of each case's own")
-    parser.add_argument("--split-banks", type=int, choices=(0, 1), help="instead of each case's own")
+    for switch in SWITCHES:
+        name = f"--{switch.replace('_', '-')}"
+        parser.add_argument(name, type=int, choices=(0, 1), help="instead of each case's own")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.add_argument("--write", action="store_true", help="put the table into docs/results.md; runs every case")
     options = parser.parse_args(arguments)
     if options.steps < 1 or options.images < 2:
         parser.error("--steps must be at least 1, --images at least 2")
-    changed = options.only or options.cell_units or options.queue_depth or options.split_banks is not None
-    if options.write and changed:
+    if options.write and (options.only or changes(options)):
         parser.error("--write records the cases as they are: leave out --only and what changes a case")
     return options
 
 
-def adapted(case: Case, options: argparse.Namespace) -> Case:
-    changes = {"cell_units": options.cell_units, "queue_depth": options.queue_depth}
-    if options.split_banks is not None:
-        changes["split_banks"] = bool(options.split_banks)
-    return dataclasses.replace(case, **{name: value for name, value in changes.items() if value is not None})
+def changes(options: argparse.Namespace) -> dict[str, int | bool]:
+    """Return what the options change of every case."""
+    given = {name: getattr(options, name) for name in ("cell_units", "queue_depth", *SWITCHES)}
+    return {name: bool(value) if name in SWITCHES else value for name, value in given.items() if value is not None}
 
 
 def row(case: Case, measured: Efficiency | Latency) -> list[str]:
@@ -64,8 +65,8 @@ def row(case: Case, measured: Efficiency | Latency) -> list[str]:
         + (", forwarding" if case.forwarding else "")
     )
     if isinstance(measured, Latency):
-        early = f"{measured.result:.0f} cycles, {measured.last_event:.0f} after a lone last event "
-        early += f"({mark(measured.result <= case.early)} {case.early:.0f})"
+        early = f"{measured.last_event:.0f} cycles ({mark(measured.last_event <= case.early)} {case.early:.0f}), "
+        early += f"{measured.burst:.0f} after a burst"
         late = f"{measured.step:.0f} cycles a step ({mark(measured.step <= case.late)} {case.late:.0f})"
         return [case.description, core, early, late, "", "", "", ""]
     return [
@@ -109,7 +110,8 @@ def replace(path: Path, text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     console = Console()
-    cases = [adapted(case, options) for case in (*CASES, DIGITS) if not options.only or case.name in options.only]
+    cases = [case for case in (*CASES, DIGITS) if not options.only or case.name in options.only]
+    cases = [dataclasses.replace(case, **changes(options)) for case in cases]
     figures, rows = {}, []
     with Progress(console=Console(stderr=True), transient=True) as bars:
         for case in cases:

@@ -31,14 +31,14 @@ class Efficiency:
 class Latency:
     """Cycles of the digits network, mean and worst over images.
 
-    ``result``: from the last input event of an image to its result, each row of pixels given at once when the row
-    before is done with, so that the lists of all its events are still to be walked; ``last_event``: the same when only
-    the last event's list is; ``step``: a step, all images back to back.
+    ``last_event``: from the last input event of an image to its result, events coming one at a time, so that only the
+    last one's list is still to be walked; ``burst``: the same, each row of pixels given at once when the row before is
+    done with, so that the lists of all its events are; ``step``: a step, all images back to back.
     """
 
-    result: float
     last_event: float
-    result_worst: int
+    burst: float
+    burst_worst: int
     step: float
     efficiency: float
 
@@ -100,14 +100,15 @@ def latency(case: Case, images: int, progress=None) -> Latency:
     early = simulator.run(compiled.words, sequences, mode="stream", progress=progress)
     paced = simulator.run(compiled.words, sequences, mode="isolated", input_stall=PACE, progress=progress)
     length = inputs.shape[1]
-    last_event = (paced.steps["output"] - paced.steps["last_input"])[length - 1 :: length]
-    result = (isolated.steps["output"] - isolated.steps["last_input"])[length - 1 :: length]
+    last_event, burst = (
+        (run.steps["output"] - run.steps["last_input"])[length - 1 :: length] for run in (paced, isolated)
+    )
     span = early.steps["output"][-1] - early.steps["output"][length - 1]
     macs = early.steps["macs"][length:].sum()
     return Latency(
-        result=result.mean(),
         last_event=last_event.mean(),
-        result_worst=int(result.max()),
+        burst=burst.mean(),
+        burst_worst=int(burst.max()),
         step=span / (len(early.steps) - length),
         efficiency=macs / case.lanes / span,
     )

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,12 @@ enum Status : uint64_t { kDone = 0, kNotLoaded = 1, kHang = 2, kCycleLimit = 3 }
 [[noreturn]] void fail(const std::string& what) {
   std::fprintf(stderr, "harness: %s\n", what.c_str());
   std::exit(1);
+}
+
+uint64_t processor_nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return now.tv_sec * uint64_t{1000000000} + now.tv_nsec;
 }
 
 class Reader {
@@ -143,16 +150,18 @@ class Bench {
 #if VM_TRACE
     if (trace_path_) trace_.open(trace_path_);  // a waveform of the loading would be long, and tell little
 #endif
+    const uint64_t begin = processor_nanoseconds();
     const uint64_t status = stream();
     if (status == kDone) read_counters();
+    nanoseconds_ = processor_nanoseconds() - begin;
     return status;
   }
 
   void write(const char* path, uint64_t status) {
     FILE* file = std::fopen(path, "wb");
     if (!file) fail(std::string("cannot write ") + path);
-    const uint64_t header[] = {status,      cycle_ - start_, core_.error, core_.detail,
-                               next_beat_,  outputs_done_,   times_.size(),    counters_.size()};
+    const uint64_t header[] = {status,     cycle_ - start_, nanoseconds_,  core_.error,      core_.detail,
+                               next_beat_, outputs_done_, times_.size(), counters_.size()};
     std::fwrite(header, sizeof(header), 1, file);
     std::fwrite(times_.data(), sizeof(StepTimes), times_.size(), file);
     std::fwrite(counters_.data(), sizeof(uint64_t), counters_.size(), file);
@@ -282,6 +291,7 @@ class Bench {
   VerilatedVcdC trace_;
 #endif
   uint64_t cycle_ = 0, start_ = 0;
+  uint64_t nanoseconds_ = 0;  // of this process, for the cycles since start_
   uint64_t next_beat_ = 0, inputs_done_ = 0, outputs_done_ = 0;
   std::vector<StepTimes> times_;
   std::vector<uint64_t> counters_;

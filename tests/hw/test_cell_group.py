@@ -321,7 +321,7 @@ async def keeps_the_pipeline_full(dut):
         cycles += 1
     first = next(at for at, count in enumerate(seen) if count)
     assert len(seen) - first == LANES * 16 - 1
-    latency = READY_AFTER + CellGroup.SUMS_AFTER + CellEgru.LATENCY
+    latency = READY_AFTER + CellGroup(CONFIG, 0).sums_after + CellEgru.LATENCY
     assert first <= latency + 2
 
 

@@ -12,7 +12,7 @@ from amaranth import signed
 
 from hw import flow
 from hw.emit import emit
-from hw.flow import FlowError, find_tool, place_and_route, synthesize
+from hw.flow import FlowError, find_tool, place_and_route, route_seeds, synthesize
 from hw.registered import Registered
 from hw.vendor import DEVICES
 from hw.vendor.generic import Multiplier, PipelinedMemory
@@ -125,6 +125,17 @@ def test_report(tools, tmp_path):
     assert report.log.read_text().strip() == (
         "--85k --package CABGA756 --speed 6 --json top.json --seed 4 --timing-allow-fail --report top.seed4.report.json"
         " --textcfg top.seed4.config --lpf-allow-unconstrained --router router2 --freq 150 --lpf pins.lpf"
+    )
+
+
+def test_seeds_that_do_not_route_are_left_out(tools, tmp_path):
+    report = json.dumps(REPORT)
+    tools("nextpnr-ecp5", f"[ $9 = 2 ] && exit 5; echo '{report}' > top.seed$9.report.json")
+    (tmp_path / "top.json").write_text("{}")
+    reports = route_seeds(tmp_path / "top.json", DEVICE, [1, 2, 3], jobs=2)
+    assert [report.seed for report in reports] == [1, 3]
+    assert said(route_seeds, tmp_path / "top.json", DEVICE, [2]).startswith(
+        "nextpnr-ecp5 failed with exit status 5; see "
     )
 
 

@@ -1,19 +1,28 @@
 """The commands that run a network on the simulated core, and what they are fed with."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from golden.macs import theoretical_macs
+from golden.macs import count, theoretical_macs
 from golden.network import load
 from golden.reference import run
-from hw.build import DIGITS
+from hw.build import DIGITS, configure
 from hw.config import CoreConfig
 from hw.counters import counter_map
 from sim import demo
 from sim.inputs import read_inputs
-from sim.run import main
+from sim.report import Comparison, compare
+from sim.run import main, run_network
+
+
+@pytest.fixture(scope="module")
+def done():
+    """Four test images on one lane."""
+    build = configure(DIGITS, 1)
+    return run_network(build, read_inputs("digits:4", build.compiled.network))
 
 
 def test_json_has_all_counters_for_each_step_and_layer(tmp_path, capsys):
@@ -37,8 +46,31 @@ def test_json_has_all_counters_for_each_step_and_layer(tmp_path, capsys):
     assert done["counters"]["lane_0_busy"] == macs.sum()
     assert set(done["counters"]) == set(counter_map(CoreConfig(**done["configuration"])))
     assert done["comparison_with_oracle"]["update_differences"] == 0
-    assert "differences of unit updates" in capsys.readouterr().out
+    speed = done["simulation"]["cycles_a_second"]
+    assert speed == pytest.approx(done["cycles"] / done["simulation"]["processor_seconds"])
+    printed = capsys.readouterr().out
+    assert "differences of unit updates" in printed
+    assert f"simulated cycles a second of processor time │ {speed:,.0f}" in " ".join(printed.split())
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_difference_is_reported_and_is_the_exit_status(monkeypatch, tmp_path, capsys):
+    def differing(*arguments):
+        return dataclasses.replace(compare(*arguments), output_differences=1, first=("something",))
+
+    monkeypatch.setattr("sim.run.compare", differing)
+    assert main(["--input", "digits:1", "--lanes", "1"]) == 1
+    assert "first difference: something" in capsys.readouterr().out
+    monkeypatch.setattr(demo, "LANES", 1)
+    assert demo.main(["--images", "1", "--out", str(tmp_path / "demo")]) == 1
+    assert "first difference: something" in capsys.readouterr().out
+
+
+def test_efficiency_is_macs_over_lanes_and_cycles(done):
+    first, last = done.result.steps["first_input"].min(), done.result.steps["output"].max()
+    macs = done.result.counters["lane_0_busy"]
+    assert done.efficiency == pytest.approx(macs / (last - first + 1))
+    assert done.cycles_a_step == pytest.approx((last - first + 1) / 32)
 
 
 def test_trace_is_a_waveform_with_names(tmp_path):
@@ -114,6 +146,44 @@ def test_demo(tmp_path, monkeypatch, capsys):
         assert text in printed
     assert (tmp_path / "demo.json").is_file()
     assert (tmp_path / "demo" / "manifest.json").is_file()
+
+
+def test_demo_accuracies_are_of_their_models(done):
+    assert [value for _, value in demo.accuracy_rows(done)] == ["100.00%"] * 3
+    inputs = dataclasses.replace(done.inputs, labels=(done.inputs.labels + [1, 1, 0, 0]) % 10)
+    assert [value for _, value in demo.accuracy_rows(dataclasses.replace(done, inputs=inputs))] == ["50.00%"] * 3
+    trace = dataclasses.replace(done.trace, logits=done.trace.logits.copy())
+    trace.logits[-1, 0] *= -1
+    assert [value for _, value in demo.accuracy_rows(dataclasses.replace(done, trace=trace))][1] == "75.00%"
+    steps = done.result.steps.copy()
+    steps["best"][7] = -1
+    result = dataclasses.replace(done.result, steps=steps)
+    assert [value for _, value in demo.accuracy_rows(dataclasses.replace(done, result=result))][2] == "75.00%"
+
+
+def test_demo_shows_the_differences(done):
+    comparison = Comparison(6000, 1, 5000, 2, 4000, 3, ())
+    rows = demo.exactness_rows(dataclasses.replace(done, comparison=comparison))
+    assert [value for _, value in rows] == ["1 of 6,000", "2 of 5,000", "3 of 4,000"]
+
+
+def test_demo_macs(done):
+    ends = np.zeros((8, 4), bool)
+    ends[-1] = True
+    theory = count(done.build.compiled.network, done.trace, done.inputs.integers, sequence_end=ends)[-1]
+    steps = done.result.steps.copy()
+    steps["macs"] *= 2  # counted by the hardware, not by theory
+    rows = dict(demo.mac_rows(dataclasses.replace(done, result=dataclasses.replace(done.result, steps=steps))))
+    both = theory.both.mean()
+    assert rows["MACs a step, dense"] == f"{theory.dense:,}"
+    for name, macs in (
+        ("weight sparsity alone", theory.weight_sparse),
+        ("activity sparsity alone", theory.activity_sparse.mean()),
+        ("both, product of the densities", theory.product),
+        ("both, theory from the recorded activity", both),
+        ("counted by the hardware", 2 * both),
+    ):
+        assert rows[f"MACs a step, {name}"] == f"{macs:,.0f} ({theory.dense / macs:.1f} times fewer)"
 
 
 def test_demo_refuses_more_images_than_there_are(tmp_path, capsys):

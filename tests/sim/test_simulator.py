@@ -1,5 +1,9 @@
 """The core's Verilog against the oracle: every unit, every step, every count."""
 
+import dataclasses
+import re
+import resource
+
 import numpy as np
 import pytest
 
@@ -52,6 +56,39 @@ def test_every_unit_and_count(name, mode):
     assert result.error.name == "NONE"
 
 
+@pytest.mark.parametrize(
+    ("table", "field", "differences", "message"),
+    [
+        ("updates", "h", (1, 0, 0), "unit [0-9]+: h, fires, y .*, expected "),
+        ("updates", "y", (1, 0, 0), "unit [0-9]+: h, fires, y .*, expected "),
+        ("updates", "source", (1, 0, 0), "unit [0-9]+: h, fires, y .*, expected "),
+        ("outputs", "value", (0, 1, 0), "output [0-9]: .*, expected "),
+        ("steps", "events", (0, 0, 1), "events: .*, expected "),
+        ("steps", "macs", (0, 0, 1), "macs: .*, expected "),
+    ],
+)
+def test_a_difference_is_counted_and_described(table, field, differences, message):
+    network, image, inputs, trace = draw(1, **NETWORKS["one layer"])
+    result = SIMULATOR.run(image, sequences(inputs), trace_updates=True)
+    wrong = getattr(result, table).copy()
+    last_unit = np.flatnonzero(result.updates["source"] == result.updates["source"].max())[-1]
+    wrong[field][last_unit if field == "source" else len(wrong) // 2] += 1
+    comparison = compare(network, trace, inputs, dataclasses.replace(result, **{table: wrong}))
+    counted = comparison.update_differences, comparison.output_differences, comparison.count_differences
+    assert counted == differences
+    assert not comparison.exact
+    assert len(comparison.first) == 1
+    assert re.search(message, comparison.first[0])
+
+
+def test_a_missing_update_is_a_difference():
+    network, image, inputs, trace = draw(1, **NETWORKS["one layer"])
+    result = SIMULATOR.run(image, sequences(inputs), trace_updates=True)
+    comparison = compare(network, trace, inputs, dataclasses.replace(result, updates=result.updates[1:]))
+    assert comparison.update_differences == comparison.updates == 300
+    assert comparison.first == ("299 unit updates, 300 expected",)
+
+
 @pytest.mark.parametrize("stalls", [{"input_stall": 0.7}, {"output_stall": 0.7}, {"output_stall": [1] * 1000 + [0]}])
 def test_stalls_change_nothing_but_time(stalls):
     network, image, inputs, trace = draw(2, **NETWORKS["three layers"])
@@ -100,9 +137,24 @@ def test_counters_are_the_sums_of_the_steps():
 def test_progress_is_reported():
     _, image, inputs, _ = draw(6, **NETWORKS["one layer"])
     seen = []
-    SIMULATOR.run(image, sequences(inputs) * 300, progress=lambda steps, cycles: seen.append((steps, cycles)))
+    SIMULATOR.run(image, sequences(inputs) * 500, progress=lambda steps, cycles: seen.append((steps, cycles)))
     assert seen
-    assert all(0 <= steps <= 4500 and cycles > 0 for steps, cycles in seen)
+    assert all(0 <= steps <= 7500 and cycles > 0 for steps, cycles in seen)
+
+
+def test_seconds_are_the_processor_time_of_the_cycles():
+    _, image, inputs, _ = draw(6, **NETWORKS["one layer"])
+
+    def children():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    SIMULATOR.run(image, sequences(inputs))  # compiles
+    begin = children()
+    result = SIMULATOR.run(image, sequences(inputs) * 300)
+    spent = children() - begin
+    assert 0.5 * spent < result.seconds < spent
+    assert result.speed == result.cycles / result.seconds
 
 
 def test_a_hang_is_an_error(monkeypatch):
