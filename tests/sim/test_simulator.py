@@ -61,7 +61,7 @@ def test_every_unit_and_count(name, mode):
     [
         ("updates", "h", (1, 0, 0), "unit [0-9]+: h, fires, y .*, expected "),
         ("updates", "y", (1, 0, 0), "unit [0-9]+: h, fires, y .*, expected "),
-        ("updates", "source", (1, 0, 0), "unit [0-9]+: h, fires, y .*, expected "),
+        ("updates", "source", (15, 0, 0), "unit [0-9]+: h, fires, y .*, expected "),
         ("outputs", "value", (0, 1, 0), "output [0-9]: .*, expected "),
         ("steps", "events", (0, 0, 1), "events: .*, expected "),
         ("steps", "macs", (0, 0, 1), "macs: .*, expected "),
