@@ -60,7 +60,7 @@ def memory_check(ports: PipelinedMemory) -> str:
         read_addr = {bits}'(({{16'd0, base}} + {{$urandom}} % 8) % {depth});
         write_addr = {bits}'(cycle < {depth} ? cycle : ({{16'd0, base}} + {{$urandom}} % 8) % {depth});
         write_data = {width}'({{$urandom, $urandom}});
-        if (write_en && ({single} || read_addr == write_addr)) read_en = 0;
+        if (!{single} && write_en && read_addr == write_addr) read_en = 0;  // not allowed
         if ({single} && write_en) known = 0;
         else if (read_en || {rom}) known = known + 1;
     end
