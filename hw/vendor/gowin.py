@@ -1,5 +1,8 @@
 """Gowin GW2A: block RAM, distributed RAM and multiplier with their own registers.
 
+nextpnr 0.11 places these blocks with all registers, but times block RAM as if its output register were off and the
+multiplier not at all.
+
 Sources: UG285 (BSRAM and SSRAM user guide), UG287 (DSP user guide).
 """
 
