@@ -1,6 +1,6 @@
 """The broadcaster: one event a cycle to all lanes, in the order that keeps every step whole."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +18,7 @@ from hw.event import (
     ResultKind,
 )
 from hw.loader import NetworkDescription
+from hw.queue import Queue
 
 
 class OutputItem(data.StructLayout):
@@ -25,6 +26,19 @@ class OutputItem(data.StructLayout):
 
     def __init__(self, config: CoreConfig):
         super().__init__({"end": 1, "ending": 1, "index": INDEX_BITS, "value": signed(config.acc_bits)})
+
+
+class CheckedBeat(data.StructLayout):
+    """An input beat and what the network says of it.
+
+    ``named``: it is no null beat; ``inside``: its source is one of the network's; ``carries``: its value is not 0;
+    ``layer_parity``: of the layer whose source is restored.
+    """
+
+    def __init__(self, config: CoreConfig):
+        super().__init__({
+            "beat": InputBeat(config), "named": 1, "inside": 1, "carries": 1, "layer_parity": 1,
+        })  # fmt: skip
 
 
 class InputDecoder(wiring.Component):
@@ -35,9 +49,13 @@ class InputDecoder(wiring.Component):
     Members
     -------
     i : In(stream.Signature(InputBeat))
+        ``ready`` is a register's.
     o : Out(stream.Signature(Event)), ending : Out(1)
         ``ending``: the step that ends with this INPUT_END ends a sequence.
     network : In(NetworkDescription), loaded : In(1), bank : In(1), between_steps : In(1)
+        ``network`` must not have changed in the last 3 cycles.
+    empty : Out(1)
+        No beat is held.
     error : Out(Error), detail : Out(32)
     """
 
@@ -45,7 +63,7 @@ class InputDecoder(wiring.Component):
         self._config = config
         super().__init__({
             "i": In(stream.Signature(InputBeat(config))),
-            "o": Out(stream.Signature(Event(config))), "ending": Out(1),
+            "o": Out(stream.Signature(Event(config))), "ending": Out(1), "empty": Out(1),
             "network": In(NetworkDescription(config)), "loaded": In(1), "bank": In(1), "between_steps": In(1),
             "error": Out(Error), "detail": Out(32),
         })  # fmt: skip
@@ -53,55 +71,75 @@ class InputDecoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, network = self._config, self.network
-        beat, held = Signal(InputBeat(config), reset_less=True), Signal()
-        sent = Signal()  # the held beat's event is out; its end of step is not
+        m.submodules.queue = queue = Queue(shape=CheckedBeat(config), depth=2)
 
-        # A restored source belongs to the last layer that begins at or before it.
-        source = beat.index[: INDEX_BITS - 1]
-        is_restore = beat.index[INDEX_BITS - 1]
-        layer = Signal(config.layer_bits)
-        for index in range(1, config.layers):
-            with m.If((index < network.layer_count - network.readout) & (source >= network.layers[index].source)):
-                m.d.comb += layer.eq(index)
-        last = network.layers[layer]
-        inside = Mux(
-            is_restore,
-            (source >= network.inputs) & (source < last.source + last.units),
-            source < network.inputs,
+        # Bounds that follow from the network alone are registered, so that a beat meets nothing but comparisons. They
+        # are not reset: the network stays.
+        egru_count = Signal(config.layer_bits + 1, reset_less=True)
+        units_end = Signal(config.source_bits + 1, reset_less=True)
+        last_layer = Signal(network.layers[0].shape(), reset_less=True)
+        is_egru = Signal(config.layers, reset_less=True)
+        m.d.sync += [
+            egru_count.eq(network.layer_count - network.readout),
+            is_egru.eq(Cat(egru_count > layer for layer in range(config.layers))),
+            last_layer.eq(network.layers[(egru_count - 1)[: config.layer_bits]]),
+            units_end.eq(last_layer.source + last_layer.units),
+        ]
+
+        # On the way in: what the network says of the beat. A restored source belongs to the last layer that begins at
+        # or before it; each of these but the first turns the parity.
+        beat, checked = self.i.payload, queue.i.payload
+        source, restores = beat.index[: INDEX_BITS - 1], beat.index[INDEX_BITS - 1]
+        is_input = source < network.inputs
+        layers_before = Cat(
+            is_egru[layer] & (source >= network.layers[layer].source) for layer in range(1, config.layers)
         )
+        m.d.comb += [
+            checked.beat.eq(beat),
+            checked.named.eq(beat.index != NULL_INDEX),
+            checked.inside.eq(Mux(restores, ~is_input & (source < units_end), is_input)),
+            checked.carries.eq(beat.value != 0),
+            checked.layer_parity.eq(layers_before.xor()),
+            queue.i.valid.eq(self.i.valid),
+            self.i.ready.eq(queue.i.ready),
+        ]
+
+        # On the way out: what the state of the core says, and the event.
+        held, now = queue.o.valid, queue.o.payload
+        restores = now.beat.index[INDEX_BITS - 1]
+        sent = Signal()  # the event of the beat is out, or its error told; its end of step is not
+        refusal = Signal(Error)
+        with m.If(~now.named):
+            m.d.comb += refusal.eq(Error.NONE)
+        with m.Elif(~self.loaded):
+            m.d.comb += refusal.eq(Error.NOT_LOADED)
+        with m.Elif(~now.inside):
+            m.d.comb += refusal.eq(Error.INDEX)
+        with m.Elif(restores & ~self.between_steps):
+            m.d.comb += refusal.eq(Error.BUSY)
 
         event = self.o.payload
         has_event, ends, leaves = Signal(), Signal(), Signal()
-        with m.If(beat.index == NULL_INDEX):
-            m.d.comb += has_event.eq(0)
-        with m.Elif(~self.loaded):
-            m.d.comb += [self.error.eq(Mux(held & ~sent, Error.NOT_LOADED, Error.NONE)), self.detail.eq(beat.index)]
-        with m.Elif(~inside):
-            m.d.comb += [self.error.eq(Mux(held & ~sent, Error.INDEX, Error.NONE)), self.detail.eq(beat.index)]
-        with m.Elif(is_restore & ~self.between_steps):
-            m.d.comb += [self.error.eq(Mux(held & ~sent, Error.BUSY, Error.NONE)), self.detail.eq(beat.index)]
-        with m.Else():
-            # A value of 0 adds nothing: no event.
-            m.d.comb += has_event.eq((beat.value != 0) & ~sent)
-
         m.d.comb += [
-            ends.eq(beat.last & self.loaded & ~has_event),
+            has_event.eq(now.named & now.carries & (refusal == Error.NONE) & ~sent),
+            ends.eq(now.beat.last & self.loaded & ~has_event),
+            self.error.eq(Mux(held & ~sent, refusal, Error.NONE)),
+            self.detail.eq(now.beat.index),
             self.o.valid.eq(held & (has_event | ends)),
             event.kind.eq(Mux(has_event, EventKind.EVENT, EventKind.INPUT_END)),
-            event.part.eq(Mux(is_restore, ListPart.RECURRENT, ListPart.WHOLE)),
-            event.source.eq(source),
-            event.value.eq(beat.value),
-            event.bank.eq(Mux(is_restore, self.bank ^ layer[0], self.bank)),
-            event.group.eq(Mux(is_restore, config.restore_group, 0)),
-            self.ending.eq(beat.user),
+            event.part.eq(Mux(restores, ListPart.RECURRENT, ListPart.WHOLE)),
+            event.source.eq(now.beat.index[: INDEX_BITS - 1]),
+            event.value.eq(now.beat.value),
+            event.bank.eq(self.bank ^ (restores & now.layer_parity)),
+            event.group.eq(Mux(restores, config.restore_group, 0)),
+            self.ending.eq(now.beat.user),
+            self.empty.eq(~held),
             # The beat leaves with its last part, or at once if it has none.
-            leaves.eq(~self.o.valid | (self.o.ready & ~(has_event & beat.last))),
-            self.i.ready.eq(~held | leaves),
+            leaves.eq(~self.o.valid | (self.o.ready & ~(has_event & now.beat.last))),
+            queue.o.ready.eq(leaves),
         ]
         with m.If(held):
-            m.d.sync += sent.eq(~leaves & (sent | (has_event & self.o.ready) | (self.error != Error.NONE)))
-        with m.If(self.i.ready):
-            m.d.sync += [held.eq(self.i.valid), beat.eq(self.i.payload)]
+            m.d.sync += sent.eq(~leaves & (sent | (has_event & self.o.ready) | (refusal != Error.NONE)))
         return m
 
 

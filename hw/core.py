@@ -8,6 +8,7 @@ from hw.broadcast import Broadcaster, InputDecoder
 from hw.cell_group import CellGroup, StateWord
 from hw.config import CoreConfig
 from hw.counters import COUNTER_BITS, Counters, StepRecord, counter_map
+from hw.delay import delay
 from hw.errors import Error
 from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
 from hw.lane import Lane
@@ -46,7 +47,7 @@ class Core(wiring.Component):
     cell_select, unit_select : In, state : Out(StateWord)
         Read of a unit's state while the core is idle, latency 4.
     counter_select : In, counter : Out(48), clear_counters : In(1)
-        See :func:`hw.counters.counter_map`; latency 1. All 0 without ``config.counters``.
+        See :func:`hw.counters.counter_map`; latency 2. All 0 without ``config.counters``.
     step : Out(StepRecord)
         Counts of each step as it completes, for a simulation.
     updates : Out(UnitUpdate).array(cell_units)
@@ -151,13 +152,18 @@ class Core(wiring.Component):
             self.best_valid.eq(output.best_valid),
         ]
 
-        # Errors: the first is kept.
-        with m.If(self.reset | self.clear_error):
+        # Errors: the first is kept. They come from afar, so each passes a register first.
+        clears = self.reset | self.clear_error
+        with m.If(clears):
             m.d.sync += self.error.eq(Error.NONE)
         with m.Elif(self.error == Error.NONE):
-            for error, detail in (
-                (self.extra_error, self.extra_detail), (decoder.error, decoder.detail), (loader.error, loader.detail),
-            ):  # fmt: skip
+            for name, error, detail in (
+                ("extra", self.extra_error, self.extra_detail),
+                ("decoder", decoder.error, decoder.detail),
+                ("loader", loader.error, loader.detail),
+            ):
+                error = delay(m, Mux(clears, Error.NONE, error), 1, f"{name}_error", init=0)
+                detail = delay(m, detail, 1, f"{name}_detail")
                 with m.If(error != Error.NONE):
                     m.d.sync += [self.error.eq(error), self.detail.eq(detail)]
 
@@ -170,7 +176,7 @@ class Core(wiring.Component):
             progress.input_end.eq(broadcaster.input_end),
             progress.layer_end.eq(broadcaster.layer_end),
             progress.step_end.eq(broadcaster.output.valid & broadcaster.output.ready & broadcaster.output.payload.end),
-            self.idle.eq(progress.idle & sequencer.between_steps & output.empty & ~decoder.o.valid),
+            self.idle.eq(progress.idle & sequencer.between_steps & output.empty & decoder.empty),
         ]
         if config.counters:
             m.submodules.counters = counters = resets(Counters(config))

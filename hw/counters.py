@@ -124,7 +124,7 @@ class Counters(wiring.Component):
         To count in this cycle.
     clear : In(1)
     select : In, count : Out(48)
-        Read of the counter with this number (:func:`counter_map`), latency 1.
+        Read of the counter with this number (:func:`counter_map`), latency 2.
     """
 
     def __init__(self, config: CoreConfig):
@@ -153,11 +153,14 @@ class Counters(wiring.Component):
         ]
         m.d.comb += [inner.eq(outer) for inner, outer in zip(steps.lanes, self.lanes, strict=True)]
 
+        # What comes from afar is counted one cycle later: a carry chain wants to begin at a register.
         record = steps.record
         increments = {
-            "cycles": 1, "steps": record.valid, "silent_fires": self.silent_fires,
-            "broadcast_stalls": self.broadcast_stall, "cell_stalls": self.cell_stall,
-            "output_stalls": self.output_stall,
+            "cycles": 1, "steps": record.valid,
+            "silent_fires": delay(m, self.silent_fires, 1, "silent_fires_before"),
+            "broadcast_stalls": delay(m, self.broadcast_stall, 1, "broadcast_stall_before"),
+            "cell_stalls": delay(m, self.cell_stall, 1, "cell_stall_before"),
+            "output_stalls": delay(m, self.output_stall, 1, "output_stall_before"),
         }  # fmt: skip
         for group in range(config.groups):
             increments[f"events_{group}"] = Mux(record.valid, record.events[group], 0)
@@ -180,5 +183,10 @@ class Counters(wiring.Component):
             with m.If(self.clear):
                 m.d.sync += value.eq(0)
             values.append(value)
-        m.d.sync += self.count.eq(Array(values)[self.select])
+        # Two steps, as there may be hundreds: one out of each block, then one of the blocks.
+        low_bits = (len(self.select) + 1) // 2
+        blocks = [values[k : k + (1 << low_bits)] for k in range(0, len(values), 1 << low_bits)]
+        chosen = [Signal(COUNTER_BITS, name=f"block_{k}", reset_less=True) for k in range(len(blocks))]
+        m.d.sync += [one.eq(Array(block)[self.select[:low_bits]]) for one, block in zip(chosen, blocks, strict=True)]
+        m.d.sync += self.count.eq(Array(chosen)[delay(m, self.select[low_bits:], 1, "block")])
         return m

@@ -221,7 +221,7 @@ def _field(words: np.ndarray, field: data.Field, base: int = 0) -> np.ndarray:
 
 def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, counters: dict[str, int]) -> RunResult:
     header = np.frombuffer(answer, np.uint64, 9)
-    status, cycles, nanoseconds, code, detail, beats_taken, outputs_done, times, counts = map(int, header)
+    status, cycles, microseconds, code, detail, beats_taken, outputs_done, times, counts = map(int, header)
     error = Error(code)
     where = (
         f"after {cycles:,} cycles, {beats_taken:,} of {beats:,} input beats taken, {outputs_done:,} of {steps:,} steps "
@@ -266,7 +266,7 @@ def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, coun
         updates=_records(updates, UnitUpdate(config), ("source", "h", "fires", "y")),
         counters={name: int(totals[index]) for name, index in counters.items()},
         cycles=cycles,
-        seconds=nanoseconds * 1e-9,
+        seconds=microseconds * 1e-6,
         error=error,
         detail=detail,
     )

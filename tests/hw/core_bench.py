@@ -31,7 +31,7 @@ CONFIGS = {
     ),
 }  # fmt: skip
 STATE_LATENCY = 4
-COUNTER_LATENCY = 1
+COUNTER_LATENCY = 2
 SETTLE = 8  #: cycles until ``idle`` knows of a beat that was just taken; the counts of a step lag as far behind it
 
 
@@ -113,7 +113,8 @@ class CoreBench:
 
     async def reset(self) -> None:
         await self.pins.cycle(reset=1)
-        await self.pins.cycle(reset=0)
+        for _ in range(2):  # the lanes and cell units are reset one cycle later
+            await self.pins.cycle(reset=0)
         for record in (self.updates, self.records, self.sink.received):
             record.clear()
 
