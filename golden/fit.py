@@ -58,7 +58,7 @@ class Settings:
     batch: int = 64
     learning_rate: float = 0.006
     weight_decay: float = 0.01
-    activity_penalty: float = 0.25
+    activity_penalty: float = 0.6
     threshold_mean: float = 0.02
     sparsity: float = 0.85
     rounds: int = 10
