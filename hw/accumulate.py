@@ -70,9 +70,11 @@ class Accumulators(wiring.Component):
         # The read starts one cycle after acceptance, and so ends with the multiplication.
         adds = MULTIPLIER_LATENCY
         total = Signal(signed(config.acc_bits), reset_less=True)
-        addends = Signal(data.ArrayLayout(signed(config.acc_bits), len(GATES)))
+        addends = [Signal(signed(config.acc_bits), name=f"addend_{name}") for name in GATES]
         addend = Signal(signed(config.acc_bits))
-        m.d.comb += addend.eq(addends[targets[adds].gate])
+        select = targets[adds].gate
+        first_half, second_half = (Mux(select[0], addends[k + 1], addends[k]) for k in (0, 2))
+        m.d.comb += addend.eq(Mux(select[1], second_half, first_half))
         m.d.sync += total.eq(addend + self.product)
         if config.forwarding:
             # The sum of one cycle before is in ``total`` when it is needed; those of two and three cycles before are
