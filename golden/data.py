@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-#: A pixel of 0 to 16 times ``2**-1`` is the input of the network: larger than the values of its units, so that the weights
-#: of the inputs need not be, and global magnitude pruning leaves the inputs no denser lists than it leaves the units.
+#: A pixel of 0 to 16 times ``2**-1`` is the input of the network: larger than the values of its units, so that the
+#: weights of inputs need not be, and global magnitude pruning leaves inputs no longer lists than it leaves units.
 DIGITS_INPUT_EXPONENT = -1
 
 

@@ -8,32 +8,33 @@ from golden.fixed import GATES
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.event import Drain, Target
-from hw.vendor.generic import MULTIPLIER_LATENCY, PipelinedMemory
+from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
 
 
 class Accumulators(wiring.Component):
     """Add products to sums; read and clear the sums of a unit.
 
-    One product a cycle. A sum is read, added to and written over 4 cycles, so an operation whose target was used 1 to 3
-    cycles ago waits (``i.ready`` is low), or, with ``config.forwarding``, takes the sum on its way to the memory. Lists
-    never repeat a target, so this happens only where two lists meet. A drain comes first: it takes the cycle of an
-    operation, or, with ``config.split_banks``, only of one on the same bank.
-
-    The product of an operation is expected 3 cycles after the operation was accepted.
+    One product a cycle. An operation is held for at least one cycle, then it *goes*: its sum is read, added to and
+    written over 4 cycles. It waits while its target is that of an operation that went 1 to 3 cycles ago, or, with
+    ``config.forwarding``, takes the sum on its way to the memory. Lists never repeat a target, so this happens only
+    where two lists meet. A drain comes first: it takes the cycle of an operation, or, with ``config.split_banks``, only
+    of one on the same bank.
 
     Members
     -------
     i : In(stream.Signature(Target))
+        The operation to be held next; ``ready`` while none is held, or the one that is goes.
     product : In(signed(product_bits))
-    hazard : Out(1)
-        The operation offered waits for an earlier one on its target.
+        Of the operation that went 2 cycles ago.
+    goes, hazard, drained : Out(1)
+        The operation held goes, waits for an earlier one on its target, or waits for a drain.
     drain : In(Drain)
-        Read and clear one row, always obeyed; its sums are complete, so no operation under way has its target.
+        Read and clear one row, always obeyed; its sums are complete, so no operation that went has its target.
     sums : Out(ArrayLayout(signed(acc_bits), 4))
         gx, z, r, gh of the row that was drained 3 cycles ago.
     """
 
-    #: Cycles after an operation in which its target's sum is not in memory yet: from read to write.
+    #: Cycles after an operation goes in which its target's sum is not in memory yet.
     HAZARD_DISTANCE = 3
 
     def __init__(self, config: CoreConfig):
@@ -41,7 +42,7 @@ class Accumulators(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(Target(config))),
             "product": In(signed(config.product_bits)),
-            "hazard": Out(1),
+            "goes": Out(1), "hazard": Out(1), "drained": Out(1),
             "drain": In(Drain(config)),
             "sums": Out(data.ArrayLayout(signed(config.acc_bits), len(GATES))),
         })  # fmt: skip
@@ -49,26 +50,37 @@ class Accumulators(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        target, drain = self.i.payload, self.drain
 
-        # Operations under way, newest first, one for each cycle from acceptance to the write; drains likewise.
-        targets, valid, drains = [target], [Signal()], [drain]
-        for k in range(self.HAZARD_DISTANCE + 1):
+        # The operation held, and those that went 1, 2 and 3 cycles ago; drains likewise.
+        target, held = Signal(Target(config), reset_less=True), Signal()
+        targets, valid = [target], [self.goes]
+        drains = [delay(m, self.drain, 1, "drain", init={})]
+        for k in range(1, self.HAZARD_DISTANCE + 1):
             targets.append(delay(m, targets[-1], 1, f"target_{k}"))
             valid.append(delay(m, valid[-1], 1, f"target_valid_{k}", init=0))
             drains.append(delay(m, drains[-1], 1, f"drain_{k}", init={}))
-        matches = Cat(
-            valid[k] & (targets[k].as_value() == target.as_value()) for k in range(1, self.HAZARD_DISTANCE + 1)
+
+        # The next operation is compared on its way in: bit k of ``matches`` says that the operation held has the target
+        # of the one that went k + 1 cycles ago. (It comes in only when the one before it, if any, goes.)
+        matches = Signal(self.HAZARD_DISTANCE)
+        same = Cat(
+            went & (earlier.as_value() == self.i.payload.as_value())
+            for went, earlier in zip([held, *valid[1:-1]], targets[:-1], strict=True)
         )
-        taken = drain.valid & ((drain.bank == target.bank) if config.split_banks else 1)
+        with m.If(self.i.ready):
+            m.d.sync += [held.eq(self.i.valid), target.eq(self.i.payload), matches.eq(same)]
+        with m.Else():
+            m.d.sync += matches.eq(matches << 1)
+        taken = drains[0].valid & ((drains[0].bank == target.bank) if config.split_banks else 1)
         m.d.comb += [
-            self.hazard.eq(0 if config.forwarding else self.i.valid & matches.any()),
-            self.i.ready.eq(~self.hazard & ~taken),
-            valid[0].eq(self.i.valid & self.i.ready),
+            self.hazard.eq(0 if config.forwarding else held & matches.any()),
+            self.drained.eq(held & taken & ~self.hazard),
+            self.goes.eq(held & ~self.hazard & ~taken),
+            self.i.ready.eq(~held | self.goes),
         ]
 
-        # The read starts one cycle after acceptance, and so ends with the multiplication.
-        adds = MULTIPLIER_LATENCY
+        # The read starts when an operation goes, and so ends with the multiplication.
+        adds = MEMORY_LATENCY
         total = Signal(signed(config.acc_bits), reset_less=True)
         addends = [Signal(signed(config.acc_bits), name=f"addend_{name}") for name in GATES]
         addend = Signal(signed(config.acc_bits))
@@ -76,6 +88,9 @@ class Accumulators(wiring.Component):
         first_half, second_half = (Mux(select[0], addends[k + 1], addends[k]) for k in (0, 2))
         m.d.comb += addend.eq(Mux(select[1], second_half, first_half))
         m.d.sync += total.eq(addend + self.product)
+        if not config.split_banks:  # a drained row takes the place of an operation, and its sums are written as 0
+            with m.If(drains[adds].valid):
+                m.d.sync += total.eq(0)
         if config.forwarding:
             # The sum of one cycle before is in ``total`` when it is needed; those of two and three cycles before are
             # one cycle earlier, in ``total`` and ``previous``.
@@ -104,14 +119,14 @@ class Accumulators(wiring.Component):
                     shape=signed(config.acc_bits), depth=(2 if bank is None else 1) << config.row_bits
                 )
                 m.submodules[name if bank is None else f"{name}_{bank}"] = memory
-                reads = drains[1].valid & is_here(drains[1])
+                reads = drains[0].valid & is_here(drains[0])
                 clears = drains[-1].valid & is_here(drains[-1])
                 writes = valid[-1] & is_here(targets[-1]) & (targets[-1].gate == gate)
                 m.d.comb += [
-                    memory.read_addr.eq(Mux(reads, address(drains[1]), address(targets[1]))),
+                    memory.read_addr.eq(Mux(reads, address(drains[0]), address(targets[0]))),
                     memory.write_en.eq(clears | writes),
                     memory.write_addr.eq(Mux(clears, address(drains[-1]), address(targets[-1]))),
-                    memory.write_data.eq(Mux(clears, 0, total)),
+                    memory.write_data.eq(total if bank is None else Mux(clears, 0, total)),
                 ]
                 read_data.append(memory.read_data)
             m.d.comb += [

@@ -141,6 +141,11 @@ class CoreConfig:
         return (4 * self.rows).bit_length()
 
     @property
+    def offset_bits(self) -> int:
+        """Width of the low part of an entry's address that tells where in a list it is."""
+        return min(self.entry_bits, self.count_bits)
+
+    @property
     def source_bits(self) -> int:
         return _bits(self.sources)
 
@@ -165,7 +170,7 @@ class CoreConfig:
     @property
     def load_bits(self) -> int:
         """Width of the load bus's data: a word, or a whole directory entry."""
-        return max(32, self.entry_bits + 2 * self.count_bits)
+        return max(32, 2 * self.entry_bits + self.offset_bits + 2)
 
     @property
     def marker_bits(self) -> int:

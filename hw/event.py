@@ -62,11 +62,14 @@ class Event(data.StructLayout):
 
 
 class FanoutList(data.StructLayout):
-    """An event that found its list, in a lane's queue; ``count`` is 1 for a marker."""
+    """An event that found its list, in a lane's queue; of a marker only ``kind`` counts.
+
+    ``start`` is the address of the first entry, ``stop`` the low bits of that behind the last.
+    """
 
     def __init__(self, config: CoreConfig):
         super().__init__({
-            "kind": EventKind, "start": config.entry_bits, "count": config.count_bits,
+            "kind": EventKind, "start": config.entry_bits, "stop": config.offset_bits,
             "value": signed(config.value_bits), "bank": 1, "group": config.group_bits,
         })  # fmt: skip
 

@@ -11,10 +11,17 @@ from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
 
 
 class DirectoryWord(data.StructLayout):
-    """Where a source's list lies in this lane: first entry, length of the forward part, length of the whole."""
+    """Where a source's list lies in this lane.
+
+    Its forward part begins at ``start``, its recurrent part at ``middle``, and what is behind it at ``stop``, whose low
+    bits are enough. ``has_forward`` and ``has_recurrent`` tell which parts there are.
+    """
 
     def __init__(self, config: CoreConfig):
-        super().__init__({"start": config.entry_bits, "forward": config.count_bits, "count": config.count_bits})
+        super().__init__({
+            "start": config.entry_bits, "middle": config.entry_bits, "stop": config.offset_bits,
+            "has_forward": 1, "has_recurrent": 1,
+        })  # fmt: skip
 
 
 class Directory(wiring.Component):
@@ -59,19 +66,15 @@ class Directory(wiring.Component):
         m.d.comb += self.pending.eq(pending)
 
         word = words.read_data
-        start, count = Signal(self._config.entry_bits), Signal(self._config.count_bits)
-        m.d.comb += [start.eq(word.start), count.eq(word.count)]
-        with m.If(event.part == ListPart.FORWARD):
-            m.d.comb += count.eq(word.forward)
-        with m.Elif(event.part == ListPart.RECURRENT):
-            m.d.comb += [start.eq(word.start + word.forward), count.eq(word.count - word.forward)]
-
-        is_event = event.kind == EventKind.EVENT
+        from_middle, to_middle, has_list = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.o_valid.eq(valid & (~is_event | (count != 0))),
+            from_middle.eq(event.part == ListPart.RECURRENT),
+            to_middle.eq(event.part == ListPart.FORWARD),
+            has_list.eq((word.has_forward & ~from_middle) | (word.has_recurrent & ~to_middle)),
+            self.o_valid.eq(valid & (has_list | (event.kind != EventKind.EVENT))),
             self.o.kind.eq(event.kind),
-            self.o.start.eq(start),
-            self.o.count.eq(Mux(is_event, count, 1)),
+            self.o.start.eq(Mux(from_middle, word.middle, word.start)),
+            self.o.stop.eq(Mux(to_middle, word.middle, word.stop)),
             self.o.value.eq(event.value),
             self.o.bank.eq(event.bank),
             self.o.group.eq(event.group),
@@ -113,18 +116,22 @@ class Walker(wiring.Component):
         ]
 
         current = Signal(FanoutList(self._config), reset_less=True)  # ``start`` is the entry to read next
-        walking = Signal()
-        ending = Signal()
+        following = Signal.like(current.start, reset_less=True)  # and this the one behind it
+        walking, ending = Signal(), Signal()
+        next_start = Signal.like(current.start)
         m.d.comb += [
             entries.read_addr.eq(current.start),
-            ending.eq(~walking | (current.count == 1)),
+            ending.eq(~walking | (current.kind != EventKind.EVENT) | (following[: len(current.stop)] == current.stop)),
             self.i.ready.eq(advance & ending),
+            next_start.eq(Mux(ending, self.i.payload.start, following)),
         ]
         with m.If(advance):
+            m.d.sync += [current.start.eq(next_start), following.eq(next_start + 1)]
             with m.If(ending):
-                m.d.sync += [walking.eq(self.i.valid), current.eq(self.i.payload)]
-            with m.Else():
-                m.d.sync += [current.start.eq(current.start + 1), current.count.eq(current.count - 1)]
+                m.d.sync += [
+                    walking.eq(self.i.valid),
+                    *(current[name].eq(self.i.payload[name]) for name in ("kind", "stop", "value", "bank", "group")),
+                ]
 
         # What the event brought keeps pace with the read.
         brought, valid = Cat(current.kind, current.value, current.bank, current.group), walking
@@ -194,6 +201,6 @@ class FanoutOnChip(wiring.Component):
         ]
         wiring.connect(m, queue.o, walker.i)
         wiring.connect(m, walker.o, wiring.flipped(self.o))
-        room = self._config.queue_depth + 1 - self.SLACK
+        room = self._config.queue_depth - self.SLACK
         m.d.sync += self.ready.eq(queue.level + directory.pending + self.valid <= room)
         return m

@@ -41,7 +41,7 @@ class Lane(wiring.Component):
         are complete and nothing that adds to it is under way.
     sums : Out(ArrayLayout(signed(acc_bits), 4))
     inputs_passed, layers_passed : Out
-        Markers of either kind passed, modulo their width. A marker passes when every entry before it was accepted.
+        Markers of either kind passed, modulo their width. A marker passes when every entry before it has gone.
     load : In(LoadWrite)
     activity : Out(LaneActivity)
     """
@@ -84,12 +84,15 @@ class Lane(wiring.Component):
         m.d.comb += [
             is_entry.eq(operation.kind == EventKind.EVENT),
             accumulators.i.valid.eq(waiting & is_entry),
-            fanout.o.ready.eq(~is_entry | accumulators.i.ready),
+            # A marker, too, waits until the entry before it goes.
+            fanout.o.ready.eq(accumulators.i.ready),
             target.bank.eq(operation.bank),
             target.row.eq(operation.entry.row),
             target.gate.eq(operation.entry.gate),
+            # The multiplier's first register holds the operands of the operation that the accumulators hold.
             multiplier.a.eq(operation.entry.weight),
             multiplier.b.eq(operation.value),
+            multiplier.en.eq(accumulators.i.ready),
             accumulators.product.eq(multiplier.product),
             accumulators.drain.eq(self.drain),
             self.sums.eq(accumulators.sums),
@@ -101,14 +104,16 @@ class Lane(wiring.Component):
             with m.If(operation.kind == EventKind.LAYER_END):
                 m.d.sync += self.layers_passed.eq(self.layers_passed + 1)
 
-        stalled = waiting & is_entry & ~accumulators.i.ready
         # The bank is the parity of step plus target layer: t for an input, t + l + 1 for a unit of layer l, whose group
         # is l + 1.
-        m.d.sync += [
-            self.activity.mac.eq(waiting & is_entry & fanout.o.ready),
-            self.activity.hazard.eq(stalled & accumulators.hazard),
-            self.activity.drain.eq(stalled & ~accumulators.hazard),
-            self.activity.group.eq(operation.group),
-            self.activity.parity.eq(operation.bank ^ operation.group[0]),
+        with m.If(fanout.o.ready):
+            m.d.sync += [
+                self.activity.group.eq(operation.group),
+                self.activity.parity.eq(operation.bank ^ operation.group[0]),
+            ]
+        m.d.comb += [
+            self.activity.mac.eq(accumulators.goes),
+            self.activity.hazard.eq(accumulators.hazard),
+            self.activity.drain.eq(accumulators.drained),
         ]
         return m

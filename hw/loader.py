@@ -211,10 +211,9 @@ class Loader(wiring.Component):
 
             with m.Case(LoadKind.DIRECTORY):
                 m.d.sync += [low.eq(word), offset.eq(~offset), address.eq(address + offset[0])]
-                start, forward, count = (
-                    low[: config.entry_bits], word[: config.count_bits], word[16 : 16 + config.count_bits],
-                )  # fmt: skip
-                m.d.sync += self.write.data.eq(Cat(start, forward, count))
+                start, forward, count = low[: config.entry_bits], word[:16], word[16:]
+                middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
+                m.d.sync += self.write.data.eq(Cat(start, middle, stop, forward != 0, forward != count))
                 with m.If(offset[0]):
                     write_if((select < config.lanes) & (address < config.sources))
 

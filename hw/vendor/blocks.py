@@ -166,7 +166,8 @@ def product_in_logic(ports: wiring.Component) -> Module:
         for k in range(0, len(terms), 2):
             total = sum(terms[k : k + 2], start=Const(0, 0))
             register = Signal(total.shape(), name=f"{level}_{k}", reset_less=True)
-            m.d.sync += register.eq(total)
+            with m.If(ports.en if level == "pairs" else 1):
+                m.d.sync += register.eq(total)
             sums.append(register)
         terms = sums
     m.d.comb += ports.product.eq(terms[0])

@@ -87,8 +87,8 @@ def multiplier(ports) -> Module | None:
     m.submodules.dsp = Instance(
         "MULT18X18D",
         **{f"p_REG_{stage}_CLK": "CLK0" for stage in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT")},
-        p_GSR="DISABLED", p_RESETMODE="SYNC",
-        i_CLK0=ClockSignal(), i_CE0=1, i_RST0=0, i_SOURCEA=0, i_SOURCEB=0,
+        p_REG_INPUTA_CE="CE1", p_REG_INPUTB_CE="CE1", p_GSR="DISABLED", p_RESETMODE="SYNC",
+        i_CLK0=ClockSignal(), i_CE0=1, i_CE1=ports.en, i_RST0=0, i_SOURCEA=0, i_SOURCEB=0,
         i_SIGNEDA=int(ports.a.shape().signed), i_SIGNEDB=int(ports.b.shape().signed),
         **{f"i_{name}{k}": bit for name, value in operands.items() for k, bit in enumerate(value)},
         **{f"o_P{k}": bit for k, bit in enumerate(product)},

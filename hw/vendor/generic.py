@@ -88,18 +88,20 @@ class SinglePortMemory(PipelinedMemory):
 
 
 class Multiplier(wiring.Component):
-    """Multiply two integers a cycle; the product follows after 3 cycles. Runs freely, without stalls.
+    """Multiply two integers a cycle; the product follows after 3 cycles.
 
     Members
     -------
     a : In(a), b : In(b)
+    en : In(1)
+        Moves the operands' register; while it is low they stay and are multiplied again. The stages behind run freely.
     product : Out
-        Exact product of the ``a`` and ``b`` of 3 cycles ago.
+        Exact product of the operands that were in their register 2 cycles ago.
     """
 
     def __init__(self, a: ShapeLike, b: ShapeLike):
         product = (Signal(a) * Signal(b)).shape()
-        super().__init__({"a": In(a), "b": In(b), "product": Out(product)})
+        super().__init__({"a": In(a), "b": In(b), "en": In(1, init=1), "product": Out(product)})
 
     def elaborate(self, platform):
         library = primitives(platform)
@@ -111,6 +113,8 @@ class Multiplier(wiring.Component):
         a, b = Signal.like(self.a, reset_less=True), Signal.like(self.b, reset_less=True)
         partial = Signal.like(self.product, reset_less=True)
         output = Signal.like(self.product, reset_less=True)
-        m.d.sync += [a.eq(self.a), b.eq(self.b), partial.eq(a * b), output.eq(partial)]
+        with m.If(self.en):
+            m.d.sync += [a.eq(self.a), b.eq(self.b)]
+        m.d.sync += [partial.eq(a * b), output.eq(partial)]
         m.d.comb += self.product.eq(output)
         return m

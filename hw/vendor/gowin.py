@@ -54,18 +54,24 @@ def _sdpb(block: Block) -> Instance:
 
 
 def multiplier(ports) -> Module | None:
-    """Build a multiplier from one MULT18X18 with its input, pipeline and output registers."""
+    """Build a multiplier from one MULT18X18 with its pipeline and output registers.
+
+    Those of the operands, which may have to wait, are built from logic.
+    """
     if max(len(ports.a), len(ports.b)) > OPERAND_BITS:
         return None
     m = Module()
     product = Signal(2 * OPERAND_BITS)
+    a, b = Signal.like(ports.a, reset_less=True), Signal.like(ports.b, reset_less=True)
+    with m.If(ports.en):
+        m.d.sync += [a.eq(ports.a), b.eq(ports.b)]
     m.submodules.dsp = Instance(
         "MULT18X18",
-        **{f"p_{stage}": Const(1, 1) for stage in ("AREG", "BREG", "ASIGN_REG", "BSIGN_REG", "PIPE_REG", "OUT_REG")},
-        p_SOA_REG=Const(0, 1), p_MULT_RESET_MODE="SYNC",
+        **{f"p_{stage}": Const(0, 1) for stage in ("AREG", "BREG", "ASIGN_REG", "BSIGN_REG")},
+        p_PIPE_REG=Const(1, 1), p_OUT_REG=Const(1, 1), p_SOA_REG=Const(0, 1), p_MULT_RESET_MODE="SYNC",
         i_CLK=ClockSignal(), i_CE=1, i_RESET=0,
-        i_A=extend(ports.a, OPERAND_BITS), i_ASIGN=int(ports.a.shape().signed), i_ASEL=0, i_SIA=Const(0, OPERAND_BITS),
-        i_B=extend(ports.b, OPERAND_BITS), i_BSIGN=int(ports.b.shape().signed), i_BSEL=0, i_SIB=Const(0, OPERAND_BITS),
+        i_A=extend(a, OPERAND_BITS), i_ASIGN=int(ports.a.shape().signed), i_ASEL=0, i_SIA=Const(0, OPERAND_BITS),
+        i_B=extend(b, OPERAND_BITS), i_BSIGN=int(ports.b.shape().signed), i_BSEL=0, i_SIB=Const(0, OPERAND_BITS),
         o_DOUT=product,
     )  # fmt: skip
     m.d.comb += ports.product.eq(product)

@@ -92,7 +92,8 @@ def multiplier(ports) -> Module | None:
         high[-1] = ~high[-1]
     correction = Signal(OPERAND_BITS, reset_less=True)
     if high:
-        m.d.sync += correction.eq(sum(high))
+        with m.If(ports.en):
+            m.d.sync += correction.eq(sum(high))
 
     result = Signal(32)
     m.submodules.dsp = Instance(
@@ -106,17 +107,18 @@ def multiplier(ports) -> Module | None:
         p_TOPADDSUB_CARRYSELECT=Const(int(negative), 2), p_BOTADDSUB_CARRYSELECT=Const(0, 2),
         p_TOPOUTPUT_SELECT=Const(1, 2), p_BOTOUTPUT_SELECT=Const(1, 2),
         p_A_SIGNED=Const(int(low.shape().signed), 1), p_B_SIGNED=Const(int(short.shape().signed), 1),
-        i_CLK=ClockSignal(), i_CE=1,
+        i_CLK=ClockSignal(), i_CE=1, i_AHOLD=~ports.en, i_BHOLD=~ports.en,
         i_A=extend(low, OPERAND_BITS), i_B=extend(short, OPERAND_BITS), i_C=correction, i_D=Const(0, OPERAND_BITS),
         **{f"i_{name}": 0 for name in (
-            "AHOLD", "BHOLD", "CHOLD", "DHOLD", "OHOLDTOP", "OHOLDBOT", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT",
+            "CHOLD", "DHOLD", "OHOLDTOP", "OHOLDBOT", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT",
             "OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN",
         )},
         o_O=result,
     )  # fmt: skip
     m.d.comb += ports.product.eq(result)
     if len(ports.product) > len(result):
-        m.d.comb += ports.product[-1].eq(delay(m, _is_negative(short, long), 3, "negative"))
+        negative_product = blocks.enabled(m, _is_negative(short, long), ports.en, "negative_operands")
+        m.d.comb += ports.product[-1].eq(delay(m, negative_product, 2, "negative"))
     return m
 
 

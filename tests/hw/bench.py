@@ -180,3 +180,22 @@ async def wait_until(clock, condition: Callable[[], bool], *, timeout: int = 100
             return
         await RisingEdge(clock)
     raise AssertionError(f"nothing happened for {timeout} cycles")
+
+
+def directory_word(config, start: int, forward: int, count: int) -> dict[str, int]:
+    """Return the fields of :class:`hw.fanout_onchip.DirectoryWord` for a list of ``count`` entries."""
+    middle, stop = (start + forward) % (1 << config.entry_bits), (start + count) % (1 << config.offset_bits)
+    return {
+        "start": start, "middle": middle, "stop": stop,
+        "has_forward": int(forward > 0), "has_recurrent": int(count > forward),
+    }  # fmt: skip
+
+
+def packed_directory_word(config, start: int, forward: int, count: int) -> int:
+    """Return the same as a number, as it travels on the load bus."""
+    widths = (config.entry_bits, config.entry_bits, config.offset_bits, 1, 1)
+    word, at = 0, 0
+    for value, width in zip(directory_word(config, start, forward, count).values(), widths, strict=True):
+        word |= value << at
+        at += width
+    return word

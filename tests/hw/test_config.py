@@ -74,7 +74,7 @@ def test_derived_widths(choice, widths):
 @pytest.mark.parametrize("entries, rows", [(1 << 18, 4096), (16, 2)])
 def test_a_directory_word_fits_the_load_bus(entries, rows):
     config = CoreConfig(entries=entries, rows=rows)
-    assert config.load_bits == max(32, config.entry_bits + 2 * config.count_bits)
+    assert config.load_bits == max(32, 2 * config.entry_bits + config.offset_bits + 2)
 
 
 @pytest.mark.parametrize("layers", range(1, 16))

@@ -9,7 +9,16 @@ from hw.config import CoreConfig
 from hw.event import EventKind, ListPart
 from hw.fanout_onchip import Directory, FanoutOnChip, Walker
 from hw.vendor.generic import MEMORY_LATENCY
-from tests.hw.bench import STALLS, StreamSink, StreamSource, fields, start, wait_until
+from tests.hw.bench import (
+    STALLS,
+    StreamSink,
+    StreamSource,
+    directory_word,
+    fields,
+    packed_directory_word,
+    start,
+    wait_until,
+)
 from tests.hw.pins import Pins, Together
 
 CONFIG = CoreConfig(
@@ -90,7 +99,8 @@ async def finds_the_list_of_every_event(dut):
     await start(dut)
     directory = random_directory()
     for source, (first, forward, count) in enumerate(directory):
-        await pins.cycle(write_en=1, write_addr=source, write_data={"start": first, "forward": forward, "count": count})
+        word = directory_word(CONFIG, first, forward, count)
+        await pins.cycle(write_en=1, write_addr=source, write_data=word)
     await pins.cycle(write_en=0)
     pipeline = deque([None] * MEMORY_LATENCY)
     for _ in range(1000):
@@ -101,9 +111,9 @@ async def finds_the_list_of_every_event(dut):
         found = old and find(directory, old)
         assert pins.get("o_valid") == bool(found)
         if found:
-            expected = {"count": found[1], **{name: old[name] for name in ("kind", "value", "bank", "group")}}
+            expected = {name: old[name] for name in ("kind", "value", "bank", "group")}
             if old["kind"] == EventKind.EVENT:
-                expected["start"] = found[0]
+                expected |= {"start": found[0], "stop": sum(found) % (1 << CONFIG.offset_bits)}
             o = fields(pins.get("o"))
             assert {name: o[name] for name in expected} == expected
 
@@ -122,11 +132,9 @@ def random_lists(lengths):
     for length in lengths:
         event = random_event()
         event["kind"] = EventKind.EVENT if length else random.choice((EventKind.INPUT_END, EventKind.LAYER_END))
-        count = length or 1
-        first = random.randrange(CONFIG.entries - count + 1)
-        lists.append(
-            {name: event[name] for name in ("kind", "value", "bank", "group")} | {"start": first, "count": count}
-        )
+        first = random.randrange(CONFIG.entries - length + 1)
+        where = {"start": first, "stop": first + length & (1 << CONFIG.offset_bits) - 1}
+        lists.append({name: event[name] for name in ("kind", "value", "bank", "group")} | where)
     return lists
 
 
@@ -138,9 +146,14 @@ async def walks_every_list(dut, source_stall, sink_stall):
     sink = StreamSink(dut, "walker__o", pins.shape("o__payload"), stall=sink_stall)
     await start(dut)
     entries = await load_walker(pins)
-    lists = random_lists(random.choices((0, 1, 2, 3, 9), k=60))
+    lengths = random.choices((0, 1, 2, 3, 9), k=60)
+    lists = random_lists(lengths)
     source.send(*lists)
-    expected = [step for item in lists for step in walk(entries, item["kind"], item["start"], item["count"], item)]
+    expected = [
+        step
+        for item, length in zip(lists, lengths, strict=True)
+        for step in walk(entries, item["kind"], item["start"], max(1, length), item)
+    ]
     assert list(map(operation, await sink.receive(len(expected)))) == expected
     for _ in range(10):
         await pins.cycle()
@@ -169,7 +182,7 @@ async def walks_one_entry_a_cycle(dut, lengths):
 async def load_fanout(pins):
     directory, entries = random_directory(), [random_entry() for _ in range(CONFIG.entries)]
     for source, (first, forward, count) in enumerate(directory):
-        word = first | forward << CONFIG.entry_bits | count << CONFIG.entry_bits + CONFIG.count_bits
+        word = packed_directory_word(CONFIG, first, forward, count)
         await pins.cycle(load_directory=1, load_addr=source, load_data=word)
     pins.set(load_directory=0)
     for address, entry in enumerate(entries):
@@ -215,7 +228,7 @@ async def uses_its_whole_queue_and_is_ready_again_when_it_is_empty(dut):
         seen.append(bool(pins.get("ready")))
         sent += valid
     assert not pins.get("ready")
-    places = CONFIG.queue_depth + 1 + WALKER_LATENCY
+    places = CONFIG.queue_depth + WALKER_LATENCY
     assert places - FanoutOnChip.SLACK < sent <= places
     pins.set(o__ready=1, valid=0)
     passed = 0

@@ -10,7 +10,7 @@ from hw.config import CoreConfig
 from hw.event import EventKind, ListPart
 from hw.lane import Lane
 from hw.loader import LoadKind
-from tests.hw.bench import fields, start
+from tests.hw.bench import fields, packed_directory_word, start
 from tests.hw.pins import Pins, Together
 
 NUMBER = 1
@@ -49,8 +49,8 @@ class Network:
         """Write it as the loader does, and the same to another lane, which must not matter."""
         start = 0
         for source, (forward, entries) in self.lists.items():
-            counts = forward | len(entries) << config.count_bits
-            await write(pins, LoadKind.DIRECTORY, source, start | counts << config.entry_bits)
+            word = packed_directory_word(config, start, forward, len(entries))
+            await write(pins, LoadKind.DIRECTORY, source, word)
             for address, (weight, row, gate) in enumerate(entries, start):
                 await write(pins, LoadKind.ENTRY, address, weight & 0xFF | gate << 8 | row << 10)
             start += len(entries)

@@ -10,7 +10,7 @@ from golden.fanout import compile
 from hw.config import CoreConfig
 from hw.errors import Error
 from hw.loader import Loader, LoadKind
-from tests.hw.bench import start
+from tests.hw.bench import packed_directory_word, start
 from tests.hw.pins import Pins
 from tests.networks import random_fixed_network
 
@@ -46,7 +46,7 @@ def writes_of(words):
         if kind == LoadKind.DIRECTORY:
             for source, (low, counts) in enumerate(zip(data[::2], data[1::2], strict=True), address):
                 forward, count = counts & 0xFFFF, counts >> 16
-                word = low | forward << CONFIG.entry_bits | count << CONFIG.entry_bits + CONFIG.count_bits
+                word = packed_directory_word(CONFIG, low, forward, count)
                 writes.append((kind, select, source, word))
         elif kind in (LoadKind.ENTRY, LoadKind.UNIT, LoadKind.STATE, *BIASES):
             writes += [(kind, select, at, word) for at, word in enumerate(data, address)]

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections import deque
 
 import cocotb
 from amaranth import Shape, signed, unsigned
@@ -69,6 +70,23 @@ async def multiplies_exactly_after_three_cycles(dut, name):
         if cycle >= MULTIPLIER_LATENCY:
             a, b = pairs[cycle - MULTIPLIER_LATENCY]
             assert pins.get("product") == a * b
+
+
+@cocotb.test()
+@cocotb.parametrize(name=list(MULTIPLIERS))
+async def operands_wait_while_not_enabled(dut, name):
+    """The product is that of the operands last taken, 2 cycles after they were in their register."""
+    pins = Pins(dut, Multiplier(*MULTIPLIERS[name]), f"{name}__")
+    await start(dut)
+    held, products = None, deque([None] * (MULTIPLIER_LATENCY - 1))
+    for _ in range(300):
+        a, b, en = random.randint(0, 7), random.randint(0, 7), random.random() < 0.6
+        await pins.cycle(a=a, b=b, en=en)
+        if (product := products.popleft()) is not None:
+            assert pins.get("product") == product
+        products.append(held)
+        held = a * b if en else held
+    pins.set(en=1)
 
 
 def test_memory_and_multiplier(simulate):

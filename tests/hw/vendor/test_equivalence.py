@@ -18,7 +18,8 @@ from tests.hw.pins import Together
 from tests.hw.runner import use_verilator
 
 MODELS = Path(__file__).parent / "models"
-CYCLES = 300_000  # a product of up to 18 bits is tried whole
+ALL_OPERANDS = 1 << 18  # so many pairs of operands are all tried
+CYCLES = 300_000
 TARGETS = {"ecp5": DEVICES["lfe5u-85f"], "ice40": DEVICES["up5k"], "gowin": DEVICES["gw2ar-18"]}
 
 #: Widths and depths: each geometry of a block alone, columns of several, stacks, and depths that are no power of two.
@@ -68,7 +69,7 @@ def memory_check(ports: PipelinedMemory) -> str:
 
 
 def multiplier_check(ports: Multiplier) -> str:
-    """Multiply extremes and random numbers, or, where there are few enough, all there are."""
+    """Multiply extremes and random numbers, or, where there are few enough, all there are; then let operands wait."""
 
     def draw(name: str, width: int) -> str:
         return f"""
@@ -81,13 +82,14 @@ def multiplier_check(ports: Multiplier) -> str:
         endcase"""
 
     a, b = len(ports.a), len(ports.b)
-    stimulus = f"{{a, b}} = {a + b}'(cycle);" if a + b <= 18 else draw("a", a) + draw("b", b)
+    stimulus = f"{{a, b}} = {a + b}'(cycle);" if 1 << a + b <= ALL_OPERANDS else draw("a", a) + draw("b", b)
     return f"""
     always @(negedge clk) begin
         if (cycle > 4) begin
             checked = checked + 1;
             if (twin__product !== block__product) wrong = wrong + 1;
         end
+        en = cycle < {ALL_OPERANDS} || $urandom % 4 != 0;
         {stimulus}
     end
 """

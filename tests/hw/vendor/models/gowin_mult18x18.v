@@ -1,4 +1,4 @@
-// Gowin multiplier, after UG287, with input, pipeline and output registers.
+// Gowin multiplier, after UG287, with pipeline and output registers.
 module MULT18X18 (
     input CLK, CE, RESET, ASIGN, BSIGN, ASEL, BSEL,
     input [17:0] A, B, SIA, SIB,
@@ -15,19 +15,15 @@ module MULT18X18 (
     parameter MULT_RESET_MODE = "SYNC";
 
     initial
-        if (!(AREG && BREG && ASIGN_REG && BSIGN_REG && PIPE_REG && OUT_REG)) $fatal(1, "MULT18X18: a register is off");
+        if (AREG || BREG || ASIGN_REG || BSIGN_REG || !PIPE_REG || !OUT_REG) $fatal(1, "MULT18X18: not as modelled");
 
-    reg signed [18:0] a_input, b_input;
+    wire signed [18:0] a_input = {ASIGN & A[17], A}, b_input = {BSIGN & B[17], B};
     reg signed [37:0] pipeline, out;
     always @(posedge CLK) if (RESET) begin
-        a_input <= 0;
-        b_input <= 0;
         pipeline <= 0;
         out <= 0;
     end else if (CE) begin
         if (ASEL | BSEL) $fatal(1, "MULT18X18: shift inputs are not modelled");
-        a_input <= {ASIGN & A[17], A};
-        b_input <= {BSIGN & B[17], B};
         pipeline <= a_input * b_input;
         out <= pipeline;
     end

@@ -50,11 +50,11 @@ module SB_MAC16 (
     reg [31:0] out;
 
     always @(posedge CLK) if (CE) begin
-        if (AHOLD | BHOLD | CHOLD | DHOLD | OHOLDTOP | OHOLDBOT | IRSTTOP | IRSTBOT | ORSTTOP | ORSTBOT)
-            $fatal(1, "SB_MAC16: hold and reset are not modelled");
+        if (CHOLD | DHOLD | OHOLDTOP | OHOLDBOT | IRSTTOP | IRSTBOT | ORSTTOP | ORSTBOT)
+            $fatal(1, "SB_MAC16: these holds and resets are not modelled");
         if (OLOADTOP | OLOADBOT | ADDSUBTOP | ADDSUBBOT) $fatal(1, "SB_MAC16: load and subtraction are not modelled");
-        a_input <= A;
-        b_input <= B;
+        if (!AHOLD) a_input <= A;
+        if (!BHOLD) b_input <= B;
         c_input <= C;
         d_input <= D;
         product <= a * b;
