@@ -154,16 +154,21 @@ class Core(wiring.Component):
 
         # Errors: the first is kept. They come from afar, so each passes a register first.
         clears = self.reset | self.clear_error
-        with m.If(clears):
-            m.d.sync += self.error.eq(Error.NONE)
-        with m.Elif(self.error == Error.NONE):
+        told = [
+            (
+                delay(m, Mux(clears, Error.NONE, error), 1, f"{name}_error", init=0),
+                delay(m, detail, 1, f"{name}_detail"),
+            )
             for name, error, detail in (
                 ("extra", self.extra_error, self.extra_detail),
                 ("decoder", decoder.error, decoder.detail),
                 ("loader", loader.error, loader.detail),
-            ):
-                error = delay(m, Mux(clears, Error.NONE, error), 1, f"{name}_error", init=0)
-                detail = delay(m, detail, 1, f"{name}_detail")
+            )
+        ]
+        with m.If(clears):
+            m.d.sync += self.error.eq(Error.NONE)
+        with m.Elif(self.error == Error.NONE):
+            for error, detail in told:
                 with m.If(error != Error.NONE):
                     m.d.sync += [self.error.eq(error), self.detail.eq(detail)]
 

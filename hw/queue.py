@@ -42,9 +42,7 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.storage = storage = Memory(
-            shape=self._shape, depth=self._depth, init=(), attrs={"no_rw_check": 1, "ram_style": "distributed"}
-        )
+        m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=(), attrs={"no_rw_check": 1})
         write, read = storage.write_port(), storage.read_port(domain="comb")
         head, tail = Signal.like(read.addr), Signal.like(write.addr)
         full, push, pop = Signal(), Signal(), Signal()
