@@ -1,9 +1,10 @@
 """Frames of the host link as bytes: the one codec, for hosts, tests and firmware. Format: docs/host-link.md.
 
-line = encode_request(1, [0x00000301])    # read MAGIC, VERSION and CONFIG_ID
-decoder = Decoder()
-for content in decoder.feed(port.read(64)):
-    reply = decode_reply(content)
+    port.write(encode_request(1, [0x00000302]))  # read MAGIC, VERSION and CONFIG_ID
+    for content in decoder.feed(port.read(64)):
+        reply = decode_reply(content)
+
+with a :class:`Decoder` that lasts as long as the port.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from firmware import framing
-from firmware.operations import COUNT_MAX, Beat, Read, Result, Send, Take, Write, decode_results
+from firmware.operations import COUNT_MAX, Beat, Read, Request, Result, Send, Take, Write, decode_results
 from hw.bus.axi4stream import BUS_NULL_INDEX
 from hw.bus.executor import Outcome
 from hw.bus.registers import registers
@@ -123,7 +123,7 @@ class Link:
 
     # Requests.
 
-    def execute(self, operations: Sequence[Write | Read | Send | Take]) -> list[Result]:
+    def execute(self, operations: Request) -> list[Result]:
         """Execute operations in one request; return the results of those that were begun.
 
         Operations end with the first whose outcome is not OKAY.
@@ -174,7 +174,9 @@ class Link:
             (result,) = self.execute([Read(at, min(count - len(words), self.capacity - 1))])
             words += result.data
             if result.outcome != Outcome.OKAY:
-                raise LinkError(f"the register at {at + 4 * result.count:#05x} refused a read; see docs/registers.md")
+                raise LinkError(
+                    f"the register at {address + 4 * len(words):#05x} refused a read; see docs/registers.md"
+                )
         return words
 
     def register(self, name: str) -> dict[str, int]:
@@ -248,7 +250,7 @@ class Link:
             (result,) = self.execute([Take()])
             self._take(result)
             self._check_error()
-            stuck = 0 if result.count else stuck + 1
+            stuck = 0 if result.beats else stuck + 1
             if stuck == PATIENCE:
                 raise LinkError("the core sends no output; send a step first, or reset the core")
         return self._packets.popleft()
@@ -275,7 +277,7 @@ class Link:
             for number, step in enumerate(batch[:begun]):
                 sent, *taken = results[2 * number : 2 * number + 2]
                 if sent.outcome != Outcome.OKAY:
-                    self._send(step.beats[sent.count :], step.ending)
+                    self._send(step.beats[-sent.left :], step.ending)
                 for result in taken:
                     self._take(result)
                 yield self.receive()
@@ -286,13 +288,13 @@ class Link:
             piece = beats[: min((self.capacity - 1) // BEAT_WORDS, COUNT_MAX)]
             is_last = len(piece) == len(beats)
             (result,) = self.execute([Send(piece, last=is_last, user=is_last and ending)])
-            beats = beats[result.count :]
+            beats = beats[len(piece) - result.left :]
             self._check_error()
             if result.outcome == Outcome.TIMEOUT:
                 # The core waits for its output to be taken.
                 (taken,) = self.execute([Take()])
                 self._take(taken)
-                stuck = 0 if result.count or taken.count else stuck + 1
+                stuck = 0 if result.left < len(piece) or taken.beats else stuck + 1
                 if stuck == PATIENCE:
                     raise LinkError("the core takes no input and sends no output; reset the core")
 

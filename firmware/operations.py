@@ -20,9 +20,14 @@ class Write:
 
     address: int
     data: Sequence[int]
+    reply_words = 0  #: in the reply, for each of ``count``
+
+    @property
+    def count(self) -> int:
+        return len(self.data)
 
     def words(self) -> list[int]:
-        return [_operation(Operation.WRITE, len(self.data), self.address), *self.data]
+        return [_operation(Operation.WRITE, self.count, self.address), *self.data]
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Read:
 
     address: int
     count: int = 1
+    reply_words = 1
 
     def words(self) -> list[int]:
         return [_operation(Operation.READ, self.count, self.address)]
@@ -43,11 +49,16 @@ class Send:
     beats: Sequence[Beat]
     last: bool = False
     user: bool = False
+    reply_words = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.beats)
 
     def words(self) -> list[int]:
         flags = LAST * self.last | USER * self.user
         return [
-            _operation(Operation.SEND, len(self.beats)) | flags,
+            _operation(Operation.SEND, self.count) | flags,
             *(word & WORD_MASK for beat in self.beats for word in beat),
         ]
 
@@ -57,6 +68,7 @@ class Take:
     """Take beats up to the end of a step, at most ``count``."""
 
     count: int = COUNT_MAX
+    reply_words = 2
 
     def words(self) -> list[int]:
         return [_operation(Operation.TAKE, self.count)]
@@ -73,13 +85,13 @@ class Result:
     """How an operation ended.
 
     outcome : why it ended
-    count : words written or read, beats sent or taken
+    left : words or beats that were not written, read, sent or taken
     last, user : of the last beat that was taken
     data : the words read; of beats taken index and value in turn
     """
 
     outcome: Outcome
-    count: int
+    left: int
     last: bool = False
     user: bool = False
     data: tuple[int, ...] = ()
@@ -91,10 +103,13 @@ class Result:
 
     def words(self) -> list[int]:
         """Return the result as words."""
-        return [self.outcome.value | self.count << 8 | LAST * self.last | USER * self.user, *self.data]
+        return [self.outcome.value | self.left << 8 | LAST * self.last | USER * self.user, *self.data]
 
 
-def decode_results(operations: Sequence[Write | Read | Send | Take], words: Sequence[int]) -> list[Result]:
+Request = Sequence[Write | Read | Send | Take]
+
+
+def decode_results(operations: Request, words: Sequence[int]) -> list[Result]:
     """Return the results of the operations that were begun, in their order.
 
     Raises
@@ -107,10 +122,10 @@ def decode_results(operations: Sequence[Write | Read | Send | Take], words: Sequ
         if at == len(words):
             break
         word = words[at]
-        count = word >> 8 & COUNT_MAX
-        size = count * {Read: 1, Take: 2}.get(type(operation), 0)
+        left = word >> 8 & COUNT_MAX
+        size = operation.reply_words * (operation.count - left)
         data = tuple(words[at + 1 : at + 1 + size])
-        results.append(Result(Outcome(word & 0xFF), count, bool(word & LAST), bool(word & USER), data))
+        results.append(Result(Outcome(word & 0xFF), left, bool(word & LAST), bool(word & USER), data))
         at += 1 + size
     if at != len(words):
         raise ValueError(f"a reply of {len(words)} words, its results have {at}")

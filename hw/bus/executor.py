@@ -47,10 +47,10 @@ class OperationWord(data.StructLayout):
 
 
 class ResultWord(data.StructLayout):
-    """The first word of a result: words or beats that were done; ``last`` and ``user`` of the last beat of a TAKE."""
+    """The first word of a result: words or beats ``left`` undone; ``last`` and ``user`` of the last beat of a TAKE."""
 
     def __init__(self):
-        super().__init__({"outcome": 8, "count": 8, "reserved": 14, "last": 1, "user": 1})
+        super().__init__({"outcome": 8, "left": 8, "reserved": 14, "last": 1, "user": 1})
 
 
 class Executor(wiring.Component):
@@ -99,7 +99,7 @@ class Executor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         operation, outcome = Signal(Operation), Signal(Outcome)
-        count, done, address = Signal(8), Signal(8), Signal(ADDRESS_BITS)
+        left, address = Signal(8), Signal(ADDRESS_BITS)  # words or beats to do
         last, user = Signal(), Signal()  # of a SEND as asked for, of a TAKE as they came
         closing = Signal()  # the operations are over
         half = Signal()  # of a beat: its index, then its value
@@ -107,8 +107,9 @@ class Executor(wiring.Component):
         word = data.View(OperationWord(), self.request.payload)
         result = data.View(ResultWord(), Signal(WORD_BITS))
         m.d.comb += [
-            self.aw.payload.eq(address), self.ar.payload.eq(address), self.w.payload.strb.eq(-1),
-            result.outcome.eq(outcome), result.count.eq(done),
+            self.aw.payload.eq(address), self.ar.payload.eq(address),
+            self.w.payload.data.eq(self.request.payload), self.w.payload.strb.eq(-1),
+            result.outcome.eq(outcome), result.left.eq(left),
             result.last.eq(last & (operation == Operation.TAKE)),
             result.user.eq(user & (operation == Operation.TAKE)),
         ]  # fmt: skip
@@ -122,7 +123,7 @@ class Executor(wiring.Component):
             m.next = "RESULT"
 
         def one_done():
-            m.d.sync += done.eq(done + 1)
+            m.d.sync += left.eq(left - 1)
             m.next = "STEP"
 
         with m.FSM():
@@ -140,30 +141,28 @@ class Executor(wiring.Component):
                     m.d.comb += [self.request.ready.eq(1), self.reserve.eq(1)]
                     m.d.sync += [
                         operation.eq(Mux(word.unknown == 0, word.operation, Operation.NONE)),
-                        count.eq(word.count),
+                        left.eq(word.count),
                         address.eq(word.address),
                         last.eq(word.last & (word.operation == Operation.SEND)),
                         user.eq(word.user & (word.operation == Operation.SEND)),
-                        done.eq(0),
                     ]
                     m.next = "STEP"
 
             with m.State("STEP"):
                 m.d.sync += waited.eq(waited + 1)
-                with m.If((done == count) | (last & (operation == Operation.TAKE))):
+                with m.If((left == 0) | (last & (operation == Operation.TAKE))):
                     end(Outcome.OKAY)
                 with m.Else():
                     self._begin_one(m, operation, end, waited == self._patience)
 
-            with m.State("WRITE"), m.If(self.request.valid):
-                m.d.comb += self.request.ready.eq(1)
-                m.d.sync += [self.w.payload.data.eq(self.request.payload), self.w.valid.eq(1), self.aw.valid.eq(1)]
+            with m.State("WRITE"), m.If(self.request.valid):  # which stays until the register has answered
+                m.d.sync += [self.w.valid.eq(1), self.aw.valid.eq(1)]
                 m.next = "WRITTEN"
             with m.State("WRITTEN"), m.If(self.b.valid):
-                m.d.comb += self.b.ready.eq(1)
-                one_done()
-                with m.If(self.b.payload != Response.OKAY):
-                    m.d.sync += done.eq(done)
+                m.d.comb += [self.b.ready.eq(1), self.request.ready.eq(1)]
+                with m.If(self.b.payload == Response.OKAY):
+                    one_done()
+                with m.Else():
                     end(Outcome.REFUSED)
 
             with m.State("READ"), m.If(self.r.valid):
@@ -186,7 +185,7 @@ class Executor(wiring.Component):
                 with m.If(~half):
                     m.d.sync += self.send.payload.index.eq(self.request.payload)
                 with m.Else():
-                    is_last = done + 1 == count
+                    is_last = left == 1
                     m.d.sync += [
                         self.send.payload.value.eq(self.request.payload),
                         self.send.payload.last.eq(last & is_last),

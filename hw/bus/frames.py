@@ -35,21 +35,23 @@ class SerialCrc(wiring.Component):
     """
 
     def __init__(self):
-        super().__init__({"start": In(1), "shift": In(1), "i": In(stream.Signature(8)), "crc": Out(32, init=CRC_START)})
+        super().__init__({"start": In(1), "shift": In(1), "i": In(stream.Signature(8)), "crc": Out(32)})
 
     def elaborate(self, platform):
         m = Module()
-        byte, left = Signal(8, reset_less=True), Signal(range(9))
-        shifting = Signal()
-        m.d.comb += self.i.ready.eq(left == 0)
+        # Not reset: every frame starts it, and a second way to set it would cost a LUT a bit.
+        crc, byte = Signal(32, reset_less=True), Signal(8, reset_less=True)
+        left, shifting = Signal(range(9)), Signal()
+        m.d.comb += [self.i.ready.eq(left == 0), self.crc.eq(crc)]
         with m.If(left != 0):
-            m.d.sync += [byte.eq(byte >> 1), left.eq(left - 1)]
-            feedback = (self.crc[0] ^ byte[0]) & ~shifting
-            m.d.sync += self.crc.eq((self.crc >> 1) ^ Mux(feedback, CRC_POLYNOMIAL, 0))
+            feedback = (crc[0] ^ byte[0]) & ~shifting
+            m.d.sync += [
+                byte.eq(byte >> 1), left.eq(left - 1), crc.eq((crc >> 1) ^ Mux(feedback, CRC_POLYNOMIAL, 0)),
+            ]  # fmt: skip
         with m.Elif(self.i.valid):
             m.d.sync += [byte.eq(self.i.payload), left.eq(8), shifting.eq(self.shift)]
         with m.If(self.start):
-            m.d.sync += [self.crc.eq(CRC_START), left.eq(0)]
+            m.d.sync += [crc.eq(CRC_START), left.eq(0)]
         return m
 
 
@@ -72,7 +74,7 @@ class FrameReceiver(wiring.Component):
     write : Out(1), position : Out(range(-4, buffer_bytes + 1)), data : Out(8)
         A byte of a frame, before it is known whether the frame is whole; positions of the header are negative.
     whole : Out(1), words : Out(range(buffer_bytes // 4))
-        A frame came to its end and is right; the words between its header and its checksum. For one cycle.
+        A frame came to its end in the cycle before and is right; the words between its header and its checksum.
     """
 
     def __init__(self, *, buffer_bytes: int):
@@ -94,17 +96,15 @@ class FrameReceiver(wiring.Component):
             self.data.eq(byte ^ Mux(escaped, FLIP, 0)),
             crc.i.payload.eq(self.data),
             crc.i.valid.eq(self.write),
-            self.words.eq((self.position >> 2) - 1),
         ]
+        m.d.sync += [self.whole.eq(0), self.words.eq((self.position >> 2) - 1)]
         with m.If(taken):
             with m.If(byte == FLAG):
-                m.d.comb += [
-                    self.whole.eq(
-                        inside & ~escaped & (self.position >= CRC_BYTES) & (self.position[:2] == 0)
-                        & (crc.crc == CRC_RESIDUE) & ~self.drop
-                    ),
-                    crc.start.eq(1),
-                ]  # fmt: skip
+                m.d.comb += crc.start.eq(1)
+                m.d.sync += self.whole.eq(
+                    inside & ~escaped & (self.position >= CRC_BYTES) & (self.position[:2] == 0)
+                    & (crc.crc == CRC_RESIDUE) & ~self.drop
+                )  # fmt: skip
                 m.d.sync += [inside.eq(1), escaped.eq(0), self.position.eq(-HEADER_BYTES)]
             with m.Elif((byte == ESCAPE) & ~escaped):
                 m.d.sync += escaped.eq(1)
@@ -142,44 +142,51 @@ class FrameSender(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.crc = crc = SerialCrc()
-        byte, special, escaped = Signal(8), Signal(), Signal()
-        free, go, sent = Signal(), Signal(), Signal()  # `go`: a byte is there to be sent; `sent`: it leaves, now
-        checks_left = Signal(range(CRC_BYTES))
+        # The byte to be sent next, of the content or of the checksum, waits in a register.
+        byte, valid, is_last = Signal(8, reset_less=True), Signal(), Signal()
+        special, escaped, free, sent = Signal(), Signal(), Signal(), Signal()
+        checks_left = Signal(range(CRC_BYTES + 1))
         m.d.comb += [
             free.eq(~self.o.valid | self.o.ready),
             special.eq((byte == FLAG) | (byte == ESCAPE)),
-            sent.eq(go & free & crc.i.ready & (~special | escaped)),
+            sent.eq(valid & free & (escaped | ~special)),
             crc.i.payload.eq(byte),
             crc.i.valid.eq(sent),
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(go & free & crc.i.ready):
+        with m.If(valid & free):
             m.d.sync += [
                 self.o.valid.eq(1),
-                self.o.payload.eq(Mux(special & ~escaped, ESCAPE, byte ^ Mux(escaped, FLIP, 0))),
+                self.o.payload.eq(Mux(escaped, byte ^ FLIP, Mux(special, ESCAPE, byte))),
                 escaped.eq(special & ~escaped),
             ]
+        with m.If(sent):
+            m.d.sync += valid.eq(0)
 
         def send_flag(state):
-            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(FLAG)]
-            m.next = state
+            with m.If(free):
+                m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(FLAG)]
+                m.next = state
 
         with m.FSM():
-            with m.State("BEGIN"), m.If(self.i.valid & free):
+            with m.State("BEGIN"), m.If(self.i.valid):
                 m.d.comb += crc.start.eq(1)
+                m.d.sync += [is_last.eq(0), checks_left.eq(CRC_BYTES)]
                 send_flag("CONTENT")
-            with m.State("CONTENT"):
-                m.d.comb += [byte.eq(self.i.payload.data), go.eq(self.i.valid), self.i.ready.eq(sent)]
-                with m.If(sent & self.i.payload.last):
-                    m.d.sync += checks_left.eq(CRC_BYTES - 1)
+            with m.State("CONTENT"), m.If(~valid & crc.i.ready):
+                with m.If(is_last):
                     m.next = "CHECK"
+                with m.Else():
+                    m.d.comb += self.i.ready.eq(1)
+                    m.d.sync += [byte.eq(self.i.payload.data), valid.eq(self.i.valid)]
+                    m.d.sync += is_last.eq(self.i.valid & self.i.payload.last)
             with m.State("CHECK"):
-                m.d.comb += [byte.eq(~crc.crc[:8]), go.eq(1), crc.shift.eq(1)]
-                with m.If(sent):
-                    m.d.sync += checks_left.eq(checks_left - 1)
+                m.d.comb += crc.shift.eq(1)
+                with m.If(~valid & crc.i.ready):
+                    m.d.sync += [byte.eq(~crc.crc[:8]), valid.eq(checks_left != 0), checks_left.eq(checks_left - 1)]
                     with m.If(checks_left == 0):
                         m.next = "END"
-            with m.State("END"), m.If(free):
+            with m.State("END"):
                 send_flag("BEGIN")
         return m

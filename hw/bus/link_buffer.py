@@ -69,46 +69,46 @@ class LinkBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory = memory = PipelinedMemory(shape=8, depth=2 * self._buffer_bytes)
-        # Byte under way: its half, address, how many follow it, and for how long it is still on its way.
-        of_reply, address = Signal(), Signal(range(self._buffer_bytes))
-        bytes_left, wait = Signal(range(self._buffer_bytes)), Signal(range(MEMORY_LATENCY + 1))
-        there, taken = Signal(), Signal()
+        # Byte under way: its half, address, and for how long it is still on its way.
+        of_reply, address, wait = Signal(), Signal(range(self._buffer_bytes)), Signal(range(MEMORY_LATENCY + 1))
+        active, there, taken = Signal(), Signal(), Signal()
         m.d.comb += [
+            active.eq(of_reply | (self.request_left != 0)),
             memory.read_addr.eq(Cat(address, of_reply)),
-            memory.read_en.eq(bytes_left != 0),
-            there.eq((bytes_left != 0) & (wait == 0)),
+            memory.read_en.eq(active),
+            there.eq(active & (wait == 0)),
         ]
         with m.If(taken):
-            m.d.sync += [address.eq(address + 1), bytes_left.eq(bytes_left - 1), wait.eq(MEMORY_LATENCY)]
+            m.d.sync += [address.eq(address + 1), wait.eq(MEMORY_LATENCY)]
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
-        for begin, half, words in (
-            (self.open_request, 0, self.request_words), (self.open_reply, 1, self.reply_words),
-        ):  # fmt: skip
-            with m.If(begin):
-                m.d.sync += [
-                    of_reply.eq(half), address.eq(0), bytes_left.eq(words << 2), wait.eq(MEMORY_LATENCY),
-                ]  # fmt: skip
+        with m.If(self.open_request | self.open_reply):
+            m.d.sync += [of_reply.eq(self.open_reply), address.eq(0), wait.eq(MEMORY_LATENCY)]
+        ends_word = address[:2] == WORD_BYTES - 1
 
-        # To the line.
-        m.d.comb += [
-            self.content.valid.eq(there & of_reply),
-            self.content.payload.data.eq(memory.read_data),
-            self.content.payload.last.eq(bytes_left == 1),
-        ]
-        self._gather_words(m, memory.read_data, there & ~of_reply, address[:2] == WORD_BYTES - 1)
-        m.d.comb += taken.eq(there & Mux(of_reply, self.content.ready, ~self.request.valid))
-        self._write(m, memory)
-        return m
-
-    def _gather_words(self, m, byte, there, is_last):
-        """Bytes of the request enter a word at its top; a whole word waits until it is taken."""
-        with m.If(there & ~self.request.valid):
-            m.d.sync += [self.request.payload.eq(Cat(self.request.payload[8:], byte)), self.request.valid.eq(is_last)]
+        # The request, as words: bytes enter at the top; a whole word waits until it is taken.
+        word = Signal(WORD_BITS, reset_less=True)
+        m.d.comb += self.request.payload.eq(word)
+        with m.If(there & ~of_reply & ~self.request.valid):
+            m.d.comb += taken.eq(1)
+            m.d.sync += [word.eq(Cat(word[8:], memory.read_data)), self.request.valid.eq(ends_word)]
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [self.request.valid.eq(0), self.request_left.eq(self.request_left - 1)]
         with m.If(self.open_request):
             m.d.sync += [self.request.valid.eq(0), self.request_left.eq(self.request_words)]
+
+        # The reply, as bytes.
+        m.d.comb += [
+            self.content.valid.eq(there & of_reply),
+            self.content.payload.data.eq(memory.read_data),
+            self.content.payload.last.eq(ends_word & (address[2:] + 1 == self.reply_words)),
+        ]
+        with m.If(self.content.valid & self.content.ready):
+            m.d.comb += taken.eq(1)
+            with m.If(self.content.payload.last):
+                m.d.sync += of_reply.eq(0)
+        self._write(m, memory)
+        return m
 
     def _write(self, m, memory):
         """Write what is received, or the reply, whose words leave byte by byte; through a register, for speed."""
