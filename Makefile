@@ -4,7 +4,7 @@ PYTHON ?= python3
 IMAGES ?= 360
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := golden hw sim tests
+CODE := golden hw sim firmware tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
