@@ -4,10 +4,10 @@ PYTHON ?= python3
 IMAGES ?= 360
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := golden hw sim firmware tests
+CODE := golden hw sim firmware formal tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test formal lint bench clean
 
 help: ## List what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: $(VENV)/base ## Run handwritten digits through the simulated core; IMAGES=
 
 test: $(VENV)/test ## Run every test.
 	$(BIN)/python -m pytest -n 2
+
+formal: $(VENV)/test ## Prove properties of the hardware.
+	$(BIN)/python -m formal
 
 lint: $(VENV)/test ## Check style and types.
 	$(BIN)/ruff check $(CODE)

@@ -2,8 +2,9 @@
 
     python -m tests.mutate
 
-Each mutant is one textual change of one file. It counts as caught when pytest reports failures, as survived when the
-tests pass, and as broken when anything else happens. No part of the test run; see ``docs/verification.md``.
+Each mutant is one textual change of one file. It counts as caught when pytest reports failures, or a proof fails; as
+survived when the tests pass, or the proof holds; and as broken when anything else happens. No part of the test run; see
+``docs/verification.md``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 BUGS = Path(__file__).with_name("mutants.toml")
-COPIED = ("golden", "hw", "sim", "tests", "pyproject.toml")
+COPIED = ("formal", "golden", "hw", "sim", "tests", "pyproject.toml")
 TESTS_FAILED = 1  #: exit status of pytest
 
 
@@ -36,11 +37,21 @@ class Mutant:
     file: str
     old: str
     new: str
-    tests: str
+    tests: str = ""
+    proof: str = ""  #: part of the name of a proof, for a bug that ``python -m formal`` has to catch
+
+    @property
+    def by(self) -> str:
+        return f"proof: {self.proof}" if self.proof else f"tests/hw/{self.tests}"
 
 
 def pytest(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-x", *arguments]
+    return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+
+
+def prove(copy: Path, name: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "formal", "--only", name]
     return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
 
 
@@ -51,13 +62,14 @@ def run(mutant: Mutant, copy: Path) -> str:
     if original.count(mutant.old) < 1:
         return "broken: the text to change is not there"
     path.write_text(original.replace(mutant.old, mutant.new))
-    file, *options = mutant.tests.split()
     try:
-        done = pytest(copy, f"tests/hw/{file}", *options)
+        done = prove(copy, mutant.proof) if mutant.proof else pytest(copy, *f"tests/hw/{mutant.tests}".split())
     finally:
         path.write_text(original)
     if done.returncode == 0:
         return "survived"
+    if mutant.proof:
+        return f"broken: {done.stderr.splitlines()[-1]}" if "Traceback" in done.stderr else "caught"
     if done.returncode != TESTS_FAILED or "failed" not in done.stdout.splitlines()[-1]:
         return f"broken: pytest ended with {done.returncode}"
     return "broken: it does not build" if "verilator failed" in done.stdout else "caught"
@@ -77,7 +89,7 @@ def main() -> None:
         parser.error(f"no bug's description contains {arguments.only!r}")
     console = Console()
     table = Table(box=box.MARKDOWN)
-    for column in ("bug", "file", "tests", "result"):
+    for column in ("bug", "file", "caught by", "result"):
         table.add_column(column)
     survivors = 0
     with tempfile.TemporaryDirectory() as folder, Progress(console=console) as progress:
@@ -88,13 +100,15 @@ def main() -> None:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy / name)
-        files = sorted({f"tests/hw/{mutant.tests.split()[0]}" for mutant in mutants})
-        if pytest(copy, *files).returncode:
+        files = sorted({f"tests/hw/{mutant.tests.split()[0]}" for mutant in mutants if mutant.tests})
+        if files and pytest(copy, *files).returncode:
             sys.exit("error: the tests fail without any bug; make them pass first")
+        if any(prove(copy, name).returncode for name in sorted({mutant.proof for mutant in mutants} - {""})):
+            sys.exit("error: a proof fails without any bug; make it hold first")
         for mutant in progress.track(mutants, description="bugs"):
             result = run(mutant, copy)
             survivors += result != "caught"
-            table.add_row(mutant.bug, f"hw/{mutant.file}", f"tests/hw/{mutant.tests}", result)
+            table.add_row(mutant.bug, f"hw/{mutant.file}", mutant.by, result)
             if result != "caught":
                 progress.console.print(f"{mutant.bug}: {result}")
     Console(width=200).print(table)
