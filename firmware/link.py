@@ -16,12 +16,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from firmware import framing
-from firmware.operations import COUNT_MAX, Beat, Read, Request, Result, Send, Take, Write, decode_results
+from firmware.operations import COUNT_MAX, Beat, Read, Request, Result, Send, Take, Write
+from firmware.requester import LinkError, Requester, Transport
 from hw.bus.axi4stream import BUS_NULL_INDEX
-from hw.bus.executor import Outcome
+from hw.bus.operations import Outcome
 from hw.bus.registers import registers
 from hw.config import CoreConfig
 from hw.counters import counter_map
@@ -32,20 +31,6 @@ MAGIC = int.from_bytes(b"EGRT", "little")
 CAPACITIES = ("lanes", "rows", "entries", "widths")  #: registers whose fields are parameters of a configuration
 BEAT_WORDS = 2
 PATIENCE = 100  #: requests without any progress after which a core counts as stuck
-
-
-class LinkError(Exception):
-    """The device does not answer, or the core refused something; one sentence that says what to do."""
-
-
-class Transport(Protocol):
-    """A line of bytes in both directions."""
-
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
-
-    def read(self, count: int, timeout: float) -> bytes:
-        """Return up to ``count`` bytes as soon as there are any, or none after ``timeout`` seconds."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +80,6 @@ class Link:
     attempts : int
         Times that a request is sent before giving up.
 
-    Attributes
-    ----------
-    status : dict
-        Fields of the core's register STATUS after the last request.
-    capacity : int
-        Words that a request and a reply may have.
-    repetitions : int
-        Requests that had to be sent again.
-
     Raises
     ------
     LinkError
@@ -111,15 +87,9 @@ class Link:
     """
 
     def __init__(self, transport: Transport, *, timeout: float = 0.5, attempts: int = 10):
-        self._transport, self._timeout, self._attempts = transport, timeout, attempts
-        self._decoder = framing.Decoder()
-        self._sequence = 0  # always executed: nothing was asked for, whatever the device did for others before
+        self._requester = Requester(transport, timeout, attempts)
         self._beats: list[Beat] = []  # of the packet that has begun to come
         self._packets: deque[Packet] = deque()
-        self.status: dict[str, int] = {}
-        self.repetitions = 0
-        self.capacity = 0
-        self.execute([])
 
     # Requests.
 
@@ -128,33 +98,22 @@ class Link:
 
         Operations end with the first whose outcome is not OKAY.
         """
-        frame = framing.encode_request(self._sequence, [word for each in operations for word in each.words()])
-        for attempt in range(self._attempts):
-            self.repetitions += attempt > 0
-            self._transport.write(frame)
-            reply = self._await_reply()
-            if reply is not None:
-                self._sequence = self._sequence % (framing.SEQUENCES - 1) + 1
-                self.capacity = reply.capacity
-                self.status = _fields("status", reply.status)
-                return decode_results(operations, reply.words)
-        raise LinkError(
-            f"no answer to {self._attempts} requests; check the port, the baud rate, and that the device is configured"
-        )
+        return self._requester.execute(operations)
 
-    def _await_reply(self) -> framing.Reply | None:
-        """Return the reply with the right number, or None after a silence or too much else."""
-        others = 4 * framing.CONTENT_MAX  # bytes that may come besides: late replies, noise
-        while others > 0:
-            data = self._transport.read(framing.CONTENT_MAX, self._timeout)
-            if not data:
-                return None
-            for content in self._decoder.feed(data):
-                reply = framing.decode_reply(content)
-                if reply.sequence == self._sequence:
-                    return reply
-            others -= len(data)
-        return None
+    @property
+    def status(self) -> dict[str, int]:
+        """Fields of the core's register STATUS after the last request."""
+        return _fields("status", self._requester.status)
+
+    @property
+    def capacity(self) -> int:
+        """Words that a request and a reply may have."""
+        return self._requester.capacity
+
+    @property
+    def repetitions(self) -> int:
+        """Requests that had to be sent again."""
+        return self._requester.repetitions
 
     # Registers.
 

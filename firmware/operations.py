@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw.bus.executor import Operation, Outcome
+from hw.bus.operations import Operation, Outcome
 
 COUNT_MAX = 255
 WORD_MASK = 0xFFFFFFFF

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware.link import LinkError
+from firmware.requester import LinkError
 
 
 class SerialPort:

@@ -7,8 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.bus.axi4lite import DATA_BITS
-from hw.bus.executor import STATUS
 from hw.bus.host_link import BUFFER_BYTES, PATIENCE, HostLink
+from hw.bus.operations import STATUS
 from hw.bus.uart import UartReceiver, UartTransmitter, divisor
 from hw.config import CoreConfig
 from hw.top import Top

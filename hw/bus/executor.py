@@ -1,56 +1,26 @@
-"""What the frames of the host link ask for: reading and writing registers, sending and taking events.
+"""What the frames of the host link ask for: reading and writing registers, sending and taking events."""
 
-Operations and results, word by word: docs/host-link.md.
-"""
-
-from amaranth import Module, Mux, Signal, unsigned
-from amaranth.lib import data, enum, stream, wiring
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.bus.axi4lite import ReadData, Response, WriteData
 from hw.bus.axi4stream import BusBeat
 from hw.bus.link_buffer import BEAT_WORDS, WORD_BITS, WORD_BYTES, ReplyWord
-from hw.bus.registers import ADDRESS_BITS, registers
-
-STATUS = next(register for register in registers() if register.name == "status")
-STATUS_BITS = 8  #: that hold all of its fields
+from hw.bus.operations import STATUS, STATUS_BITS, Operation, OperationWord, Outcome, ResultWord
+from hw.bus.registers import ADDRESS_BITS
 
 
-class Operation(enum.Enum, shape=unsigned(3)):
-    """What an operation does with its count of words or beats."""
+class Progress(data.StructLayout):
+    """The operation under way: words or beats that are ``left``, where, and how it ended.
 
-    NONE = 0  #: none of these
-    WRITE = 1  #: write words to one register, one after the other
-    READ = 2  #: read consecutive registers
-    SEND = 3  #: send beats
-    TAKE = 4  #: take beats, up to the end of a step
-
-
-class Outcome(enum.Enum, shape=unsigned(3)):
-    """How an operation ended; after anything but OKAY the operations that follow are left out."""
-
-    OKAY = 0
-    REFUSED = 1  #: the register answered SLVERR
-    TIMEOUT = 2  #: a beat could not be sent, or none came, for as long as the link waits
-    FULL = 3  #: the reply has no room for more
-    MALFORMED = 4  #: no such operation, or the request ends before its data
-
-
-class OperationWord(data.StructLayout):
-    """The first word of an operation; ``last`` and ``user`` go with the last beat of a SEND."""
+    ``last`` and ``user`` are those of a SEND as it was asked for, of a TAKE as they came.
+    """
 
     def __init__(self):
         super().__init__({
-            "operation": Operation, "unknown": 5, "count": 8, "address": ADDRESS_BITS, "reserved": 2,
-            "last": 1, "user": 1,
+            "operation": Operation, "left": 8, "address": ADDRESS_BITS, "last": 1, "user": 1, "outcome": Outcome,
         })  # fmt: skip
-
-
-class ResultWord(data.StructLayout):
-    """The first word of a result: words or beats ``left`` undone; ``last`` and ``user`` of the last beat of a TAKE."""
-
-    def __init__(self):
-        super().__init__({"outcome": 8, "left": 8, "reserved": 14, "last": 1, "user": 1})
 
 
 class Executor(wiring.Component):
@@ -98,147 +68,150 @@ class Executor(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        operation, outcome = Signal(Operation), Signal(Outcome)
-        left, address = Signal(8), Signal(ADDRESS_BITS)  # words or beats to do
-        last, user = Signal(), Signal()  # of a SEND as asked for, of a TAKE as they came
+        progress = Signal(Progress())
         closing = Signal()  # the operations are over
-        half = Signal()  # of a beat: its index, then its value
-        waited = Signal(range(self._patience + 1))
-        word = data.View(OperationWord(), self.request.payload)
-        result = data.View(ResultWord(), Signal(WORD_BITS))
         m.d.comb += [
-            self.aw.payload.eq(address), self.ar.payload.eq(address),
+            self.aw.payload.eq(progress.address), self.ar.payload.eq(progress.address),
             self.w.payload.data.eq(self.request.payload), self.w.payload.strb.eq(-1),
-            result.outcome.eq(outcome), result.left.eq(left),
-            result.last.eq(last & (operation == Operation.TAKE)),
-            result.user.eq(user & (operation == Operation.TAKE)),
         ]  # fmt: skip
         for channel in (self.aw, self.w, self.ar, self.send):
             with m.If(channel.ready):
                 m.d.sync += channel.valid.eq(0)
-        m.d.sync += waited.eq(0)
-
-        def end(why):
-            m.d.sync += outcome.eq(why)
-            m.next = "RESULT"
-
-        def one_done():
-            m.d.sync += left.eq(left - 1)
-            m.next = "STEP"
-
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.idle.eq(1)
                 m.d.sync += closing.eq(0)
                 with m.If(self.start):
                     m.next = "NEXT"
-
-            with m.State("NEXT"):
-                with m.If((self.request_left == 0) | (self.reply_words == self._capacity) | closing):
-                    m.d.sync += [closing.eq(1), address.eq(STATUS.address), self.ar.valid.eq(1)]
-                    m.next = "READ"
-                with m.Elif(self.request.valid):
-                    m.d.comb += [self.request.ready.eq(1), self.reserve.eq(1)]
-                    m.d.sync += [
-                        operation.eq(Mux(word.unknown == 0, word.operation, Operation.NONE)),
-                        left.eq(word.count),
-                        address.eq(word.address),
-                        last.eq(word.last & (word.operation == Operation.SEND)),
-                        user.eq(word.user & (word.operation == Operation.SEND)),
-                    ]
-                    m.next = "STEP"
-
-            with m.State("STEP"):
-                m.d.sync += waited.eq(waited + 1)
-                with m.If((left == 0) | (last & (operation == Operation.TAKE))):
-                    end(Outcome.OKAY)
-                with m.Else():
-                    self._begin_one(m, operation, end, waited == self._patience)
-
-            with m.State("WRITE"), m.If(self.request.valid):  # which stays until the register has answered
-                m.d.sync += [self.w.valid.eq(1), self.aw.valid.eq(1)]
-                m.next = "WRITTEN"
-            with m.State("WRITTEN"), m.If(self.b.valid):
-                m.d.comb += [self.b.ready.eq(1), self.request.ready.eq(1)]
-                with m.If(self.b.payload == Response.OKAY):
-                    one_done()
-                with m.Else():
-                    end(Outcome.REFUSED)
-
-            with m.State("READ"), m.If(self.r.valid):
-                m.d.comb += self.r.ready.eq(1)
-                with m.If(closing):
-                    m.d.sync += self.status.eq(self.r.payload.data)
-                    m.next = "IDLE"
-                with m.Elif(self.r.payload.resp != Response.OKAY):
-                    end(Outcome.REFUSED)
-                with m.Else():
-                    self._reply(m, self.r.payload.data)
-                    m.d.comb += self.r.ready.eq(self.reply.ready)
-                    with m.If(self.reply.ready):
-                        m.d.sync += address.eq(address + WORD_BYTES)
-                        one_done()
-
-            with m.State("SEND"), m.If(self.request.valid):
-                m.d.comb += self.request.ready.eq(1)
-                m.d.sync += half.eq(~half)
-                with m.If(~half):
-                    m.d.sync += self.send.payload.index.eq(self.request.payload)
-                with m.Else():
-                    is_last = left == 1
-                    m.d.sync += [
-                        self.send.payload.value.eq(self.request.payload),
-                        self.send.payload.last.eq(last & is_last),
-                        self.send.payload.user.eq(user & is_last),
-                        self.send.valid.eq(1),
-                    ]
-                    one_done()
-
-            with m.State("TAKE"):
-                self._reply(m, Mux(half, self.take.payload.value.as_unsigned(), self.take.payload.index))
-                with m.If(self.reply.ready):
-                    m.d.sync += half.eq(~half)
-                    with m.If(half):
-                        m.d.comb += self.take.ready.eq(1)
-                        m.d.sync += [last.eq(self.take.payload.last), user.eq(self.take.payload.user)]
-                        one_done()
-
+            self._choose(m, progress, closing)
+            self._access_registers(m, progress, closing)
+            self._move_beats(m, progress)
             with m.State("RESULT"):
-                self._reply(m, result, result=1)
+                taking = progress.operation == Operation.TAKE
+                result = data.View(ResultWord(), Signal(WORD_BITS, name="result"))
+                m.d.comb += [
+                    result.outcome.eq(progress.outcome), result.left.eq(progress.left),
+                    result.last.eq(progress.last & taking), result.user.eq(progress.user & taking),
+                ]  # fmt: skip
+                self._reply(m, result, is_result=1)
                 with m.If(self.reply.ready):
-                    m.d.sync += closing.eq(outcome != Outcome.OKAY)
+                    m.d.sync += closing.eq(progress.outcome != Outcome.OKAY)
                     m.next = "NEXT"
         return m
 
-    def _reply(self, m, word, *, result=0):
-        m.d.comb += [self.reply.valid.eq(1), self.reply.payload.word.eq(word), self.reply.payload.result.eq(result)]
+    def _choose(self, m, progress, closing):
+        """Take the next operation, and begin with each of its words or beats, until it ends."""
+        word = data.View(OperationWord(), self.request.payload)
+        waited = Signal(range(self._patience + 1))
+        with m.State("NEXT"):
+            with m.If((self.request_left == 0) | (self.reply_words == self._capacity) | closing):
+                m.d.sync += [closing.eq(1), progress.address.eq(STATUS.address), self.ar.valid.eq(1)]
+                m.next = "READ"
+            with m.Elif(self.request.valid):
+                sending = word.operation == Operation.SEND
+                m.d.comb += [self.request.ready.eq(1), self.reserve.eq(1)]
+                m.d.sync += [
+                    progress.operation.eq(Mux(word.unknown == 0, word.operation, Operation.NONE)),
+                    progress.left.eq(word.count),
+                    progress.address.eq(word.address),
+                    progress.last.eq(word.last & sending),
+                    progress.user.eq(word.user & sending),
+                ]
+                m.next = "STEP"
 
-    def _begin_one(self, m, operation, end, waited):
-        """Begin with a word or beat, if that can be, or end the operation."""
-        with m.Switch(operation):
-            with m.Case(Operation.WRITE):
-                m.next = "WRITE"
-                with m.If(self.request_left == 0):
-                    end(Outcome.MALFORMED)
-            with m.Case(Operation.READ):
-                with m.If(self.reply_words == self._capacity):
-                    end(Outcome.FULL)
-                with m.Else():
-                    m.d.sync += self.ar.valid.eq(1)
-                    m.next = "READ"
-            with m.Case(Operation.SEND):
-                with m.If(self.request_left < BEAT_WORDS):
-                    end(Outcome.MALFORMED)
-                with m.Elif(~self.send.valid):
-                    m.next = "SEND"
-                with m.Elif(waited):
-                    end(Outcome.TIMEOUT)
-            with m.Case(Operation.TAKE):
-                with m.If(self.reply_words > self._capacity - BEAT_WORDS):
-                    end(Outcome.FULL)
-                with m.Elif(self.take.valid):
-                    m.next = "TAKE"
-                with m.Elif(waited):
-                    end(Outcome.TIMEOUT)
-            with m.Default():
-                end(Outcome.MALFORMED)
+        m.d.sync += waited.eq(0)
+        with m.State("STEP"):
+            m.d.sync += waited.eq(waited + 1)
+            with m.If((progress.left == 0) | (progress.last & (progress.operation == Operation.TAKE))):
+                self._end(m, progress, Outcome.OKAY)
+            with m.Else(), m.Switch(progress.operation):
+                with m.Case(Operation.WRITE):
+                    m.next = "WRITE"
+                    with m.If(self.request_left == 0):
+                        self._end(m, progress, Outcome.MALFORMED)
+                with m.Case(Operation.READ):
+                    with m.If(self.reply_words == self._capacity):
+                        self._end(m, progress, Outcome.FULL)
+                    with m.Else():
+                        m.d.sync += self.ar.valid.eq(1)
+                        m.next = "READ"
+                with m.Case(Operation.SEND):
+                    with m.If(self.request_left < BEAT_WORDS):
+                        self._end(m, progress, Outcome.MALFORMED)
+                    with m.Elif(~self.send.valid):
+                        m.next = "SEND"
+                    with m.Elif(waited == self._patience):
+                        self._end(m, progress, Outcome.TIMEOUT)
+                with m.Case(Operation.TAKE):
+                    with m.If(self.reply_words > self._capacity - BEAT_WORDS):
+                        self._end(m, progress, Outcome.FULL)
+                    with m.Elif(self.take.valid):
+                        m.next = "TAKE"
+                    with m.Elif(waited == self._patience):
+                        self._end(m, progress, Outcome.TIMEOUT)
+                with m.Default():
+                    self._end(m, progress, Outcome.MALFORMED)
+
+    def _access_registers(self, m, progress, closing):
+        """Write or read one register; the last one that is read is the status."""
+        with m.State("WRITE"), m.If(self.request.valid):  # which stays until the register has answered
+            m.d.sync += [self.w.valid.eq(1), self.aw.valid.eq(1)]
+            m.next = "WRITTEN"
+        with m.State("WRITTEN"), m.If(self.b.valid):
+            m.d.comb += [self.b.ready.eq(1), self.request.ready.eq(1)]
+            with m.If(self.b.payload == Response.OKAY):
+                self._one_done(m, progress)
+            with m.Else():
+                self._end(m, progress, Outcome.REFUSED)
+
+        with m.State("READ"), m.If(self.r.valid):
+            m.d.comb += self.r.ready.eq(1)
+            with m.If(closing):
+                m.d.sync += self.status.eq(self.r.payload.data)
+                m.next = "IDLE"
+            with m.Elif(self.r.payload.resp != Response.OKAY):
+                self._end(m, progress, Outcome.REFUSED)
+            with m.Else():
+                self._reply(m, self.r.payload.data)
+                m.d.comb += self.r.ready.eq(self.reply.ready)
+                with m.If(self.reply.ready):
+                    m.d.sync += progress.address.eq(progress.address + WORD_BYTES)
+                    self._one_done(m, progress)
+
+    def _move_beats(self, m, progress):
+        """Send or take one beat: its index, then its value."""
+        second, is_last = Signal(), Signal()
+        m.d.comb += is_last.eq(progress.left == 1)
+        sent, taken = self.send.payload, self.take.payload
+        with m.State("SEND"), m.If(self.request.valid):
+            m.d.comb += self.request.ready.eq(1)
+            m.d.sync += second.eq(~second)
+            with m.If(~second):
+                m.d.sync += sent.index.eq(self.request.payload)
+            with m.Else():
+                m.d.sync += [
+                    sent.value.eq(self.request.payload),
+                    sent.last.eq(progress.last & is_last),
+                    sent.user.eq(progress.user & is_last),
+                    self.send.valid.eq(1),
+                ]
+                self._one_done(m, progress)
+        with m.State("TAKE"):
+            self._reply(m, Mux(second, taken.value.as_unsigned(), taken.index))
+            with m.If(self.reply.ready):
+                m.d.sync += second.eq(~second)
+                with m.If(second):
+                    m.d.comb += self.take.ready.eq(1)
+                    m.d.sync += [progress.last.eq(taken.last), progress.user.eq(taken.user)]
+                    self._one_done(m, progress)
+
+    def _reply(self, m, word, *, is_result=0):
+        m.d.comb += [self.reply.valid.eq(1), self.reply.payload.word.eq(word), self.reply.payload.result.eq(is_result)]
+
+    def _one_done(self, m, progress):
+        m.d.sync += progress.left.eq(progress.left - 1)
+        m.next = "STEP"
+
+    def _end(self, m, progress, outcome):
+        m.d.sync += progress.outcome.eq(outcome)
+        m.next = "RESULT"

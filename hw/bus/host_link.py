@@ -11,9 +11,10 @@ from amaranth.lib.wiring import In, Out
 
 from hw.bus.axi4lite import ReadData, Response, WriteData
 from hw.bus.axi4stream import BusBeat
-from hw.bus.executor import STATUS_BITS, Executor
+from hw.bus.executor import Executor
 from hw.bus.frames import HEADER_BYTES, FrameReceiver, FrameSender
 from hw.bus.link_buffer import LinkBuffer, capacity
+from hw.bus.operations import STATUS_BITS
 from hw.bus.registers import ADDRESS_BITS
 
 REQUEST = 0x01  #: first byte of a request; version 1 of the protocol

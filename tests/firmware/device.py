@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from firmware import framing
 from firmware.operations import COUNT_MAX, LAST, USER, Beat, Result, signed
-from hw.bus.executor import Operation, Outcome
 from hw.bus.host_link import REQUEST
+from hw.bus.operations import Operation, Outcome
 
 STATUS = 0x24
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from firmware.framing import Decoder, decode_reply, encode_request
 from firmware.operations import Read, Result, Send, Take, decode_results
-from hw.bus.executor import Operation, Outcome
+from hw.bus.operations import Operation, Outcome
 from tests.firmware.port import StepCore, TwinPort
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "host-link.md").read_text()

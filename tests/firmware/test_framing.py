@@ -7,8 +7,8 @@ import pytest
 from firmware import framing
 from firmware.framing import Decoder, FrameError, Reply, decode_reply, encode, encode_reply, encode_request, unpack
 from firmware.operations import Read, Result, Send, Take, Write, decode_results
-from hw.bus.executor import Outcome
 from hw.bus.frames import ESCAPE, FLAG
+from hw.bus.operations import Outcome
 from tests.hw.serial_line import Noise
 
 

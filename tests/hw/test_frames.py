@@ -9,16 +9,17 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.utils import get_sim_time
 
 from firmware import framing
 from firmware.operations import COUNT_MAX, Read, Send, Take, Write, signed
 from hw.bus.axi4stream import BusBeat
-from hw.bus.executor import Operation, Outcome
 from hw.bus.frames import ESCAPE, FLAG
 from hw.bus.host_link import REPLY, HostLink
 from hw.bus.link_buffer import capacity
+from hw.bus.operations import Operation, Outcome
 from tests.firmware.device import STATUS, Core, Device
-from tests.hw.bench import STALLS, StreamSink, StreamSource, fields, start
+from tests.hw.bench import PERIOD, STALLS, StreamSink, StreamSource, fields, start, wait_until
 from tests.hw.serial_line import Noise
 from tests.hw.test_axi4lite import WORDS, RegisterFile
 
@@ -92,9 +93,11 @@ class Bench:
         if wanted:
             got = bytes(await self.answers.receive(len(wanted)))
             assert got == wanted
-        while self.dut.busy.value:
-            await RisingEdge(self.dut.clk)
+        await self.until(lambda: not self.dut.busy.value)
         return wanted
+
+    async def until(self, condition):
+        await wait_until(self.dut.clk, condition, timeout=10 * QUIET)
 
     async def silence(self, cycles=QUIET):
         await ClockCycles(self.dut.clk, cycles)
@@ -179,6 +182,7 @@ async def passes_over_every_damage(dut):
             await check(frame[:at] + bytes([FLAG]) + frame[at:])
         await check(frame[:at] + bytes([ESCAPE]) + frame[at:])
         await check(frame[:at])
+    await check(frame[:-1] + bytes([ESCAPE, FLAG]))
     assert await bench.exchange(frame)
     assert int(dut.writes.value) == before + 1
 
@@ -305,18 +309,14 @@ async def counts_the_cycles_that_it_waits(dut, operation):
     words = Send([(1, 1)]).words() if operation == Operation.SEND else Take().words()
 
     async def busy_cycles(words):
-        before = bench.answers.received.copy()
+        """From the beginning of the execution to the first byte of the reply."""
         bench.line.send(*bench.frame(words))
-        while not dut.busy.value:
-            await RisingEdge(dut.clk)
-        cycles = 0
-        while not dut.o__valid.value:
-            cycles += 1
-            await RisingEdge(dut.clk)
-        while dut.busy.value:
-            await RisingEdge(dut.clk)
-        await ClockCycles(dut.clk, 200)
-        assert len(bench.answers.received) > len(before)
+        await bench.until(lambda: dut.busy.value)
+        begun = get_sim_time("ns")
+        await bench.until(lambda: dut.o__valid.value)
+        cycles = round((get_sim_time("ns") - begun) / PERIOD)
+        await bench.until(lambda: not dut.busy.value)
+        await ClockCycles(dut.clk, QUIET)
         return cycles
 
     assert PATIENCE <= await busy_cycles(words) - await busy_cycles(Read(0, 0).words()) < PATIENCE + 40

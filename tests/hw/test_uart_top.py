@@ -10,7 +10,7 @@ from cocotb.task import bridge
 
 from firmware.link import Link, LinkError, Step
 from firmware.operations import Send
-from hw.bus.executor import Outcome
+from hw.bus.operations import Outcome
 from hw.config import CoreConfig
 from hw.counters import counter_map
 from hw.uart_top import UartTop
