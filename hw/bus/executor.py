@@ -90,7 +90,7 @@ class Executor(wiring.Component):
                 taking = progress.operation == Operation.TAKE
                 result = data.View(ResultWord(), Signal(WORD_BITS, name="result"))
                 m.d.comb += [
-                    result.outcome.eq(progress.outcome), result.left.eq(progress.left),
+                    result.outcome.eq(progress.outcome), result.left.eq(progress.left), result.reserved.eq(0),
                     result.last.eq(progress.last & taking), result.user.eq(progress.user & taking),
                 ]  # fmt: skip
                 self._reply(m, result, is_result=1)
