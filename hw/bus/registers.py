@@ -36,6 +36,7 @@ class Field:
     set_by_hardware: bool  #: the hardware sets it, software clears it by writing 1
     tells_read: bool
     tells_write: bool
+    description: str
 
     @property
     def members(self) -> dict[str, wiring.Member]:
@@ -59,6 +60,7 @@ class Register:
     name: str
     address: int  #: in bytes
     fields: tuple[Field, ...]
+    description: str
 
     @property
     def readable(self) -> bool:
@@ -93,6 +95,7 @@ def _field(node: FieldNode) -> Field:
         set_by_hardware=node.get_property("hwset"),
         tells_read=node.get_property("swacc"),
         tells_write=node.get_property("swmod"),
+        description=node.get_property("desc") or "",
     )
     access = (software, hardware, field.reset is not None)
     unsupported = [name for name in ("rclr", "rset", "hwclr", "counter", "intr") if node.get_property(name)]
@@ -119,7 +122,12 @@ def registers(description: Path = DESCRIPTION) -> tuple[Register, ...]:
     compiler.compile_file(str(description))
     top = compiler.elaborate().top
     return tuple(
-        Register(node.inst_name.lower(), node.absolute_address, tuple(_field(field) for field in node.fields()))
+        Register(
+            node.inst_name.lower(),
+            node.absolute_address,
+            tuple(_field(field) for field in node.fields()),
+            node.get_property("desc") or "",
+        )
         for node in top.registers()
     )
 

@@ -14,7 +14,9 @@ from hw.config import REVISION
 from sim.verilate import verilator_command
 from tests.networks import random_fixed_network
 
-FILES = ["egret.v", "egret_core.v", "image.bin", "image.hex"]
+FILES = [
+    "egret.core", "egret.tcl", "egret.v", "egret.xml", "egret_core.v", "egret_wishbone.v", "image.bin", "image.hex",
+]  # fmt: skip
 WAIVERS = build.ROOT / "hw" / "lint" / "egret.vlt"
 
 
@@ -77,7 +79,7 @@ def test_a_failed_build_leaves_the_earlier_one(built, model, monkeypatch):
     assert [path.name for path in built.parent.iterdir()] == ["small"]
 
 
-@pytest.mark.parametrize("top", ["egret", "egret_core"])
+@pytest.mark.parametrize("top", list(build.TOPS))
 def test_lint(built, top):
     command, environment = verilator_command()
     command += ["--lint-only", "-Wall", "--top-module", top, str(WAIVERS), str(built / f"{top}.v")]

@@ -1,0 +1,115 @@
+"""IP-XACT: the ports, buses and registers of the top, for tools that assemble systems from such descriptions.
+
+IEEE 1685-2014, with the bus definitions that ARM publishes for AMBA 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from xml.etree import ElementTree
+
+from amaranth import Shape
+from amaranth.lib.wiring import In
+
+from hw.bus.registers import ADDRESS_BITS, Field, Register, registers
+from hw.top import PORTS
+
+NAMESPACE = "http://www.accellera.org/XMLSchema/IPXACT/1685-2014"
+SCHEMA_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
+LANGUAGE = "verilog"
+MEMORY_MAP, FILES = "registers", "rtl"
+AXI4_LITE = ("AXI4-Lite", "r0p0_0")
+AXI4_STREAM = ("AXI4Stream", "r0p0_1")
+
+#: Buses of :class:`hw.top.Top`: prefix of the ports, definition and its version, side.
+BUSES = (("s_axi", *AXI4_LITE, "slave"), ("s_axis", *AXI4_STREAM, "slave"), ("m_axis", *AXI4_STREAM, "master"))
+CLOCK, RESET = "aclk", "aresetn"
+
+
+def ip_xact(*, name: str, vendor: str, library: str, version: str, description: str) -> str:
+    """Return the description of :class:`hw.top.Top` as module ``name`` in ``name.v``."""
+    ElementTree.register_namespace("ipxact", NAMESPACE)
+    ElementTree.register_namespace("xsi", SCHEMA_INSTANCE)
+    root = ElementTree.Element(f"{{{NAMESPACE}}}component")
+    root.set(f"{{{SCHEMA_INSTANCE}}}schemaLocation", f"{NAMESPACE} {NAMESPACE}/index.xsd")
+    _texts(root, vendor=vendor, library=library, name=name, version=version)
+    buses = _add(root, "busInterfaces")
+    for bus in BUSES:
+        _bus(buses, *bus)
+    _memory_map(_add(root, "memoryMaps"), registers())
+    _model(_add(root, "model"), name)
+    files = _add(_add(root, "fileSets"), "fileSet", name=FILES)
+    _add(files, "file", name=f"{name}.v", fileType="verilogSource")
+    _texts(root, description=description)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add(parent: ElementTree.Element, tag: str, **texts: object) -> ElementTree.Element:
+    """Append an element, with one element inside for each text, in this order."""
+    element = ElementTree.SubElement(parent, f"{{{NAMESPACE}}}{tag}")
+    _texts(element, **texts)
+    return element
+
+
+def _texts(parent: ElementTree.Element, **texts: object) -> None:
+    for tag, text in texts.items():
+        ElementTree.SubElement(parent, f"{{{NAMESPACE}}}{tag}").text = str(text)
+
+
+def _bus(buses, prefix: str, definition: str, version: str, side: str) -> None:
+    bus = _add(buses, "busInterface", name=prefix)
+    reference = {"vendor": "amba.com", "library": "AMBA4", "version": version}
+    _add(bus, "busType").attrib.update(reference, name=definition)
+    abstraction = _add(_add(bus, "abstractionTypes"), "abstractionType")
+    _add(abstraction, "abstractionRef").attrib.update(reference, name=f"{definition}_rtl")
+    maps = _add(abstraction, "portMaps")
+    signals = {port.removeprefix(f"{prefix}_").upper(): port for port in PORTS if port.startswith(f"{prefix}_")}
+    for logical, physical in {"ACLK": CLOCK, "ARESETn": RESET, **signals}.items():
+        port_map = _add(maps, "portMap")
+        _add(port_map, "logicalPort", name=logical)
+        _add(port_map, "physicalPort", name=physical)
+    mode = _add(bus, side)
+    if definition == AXI4_LITE[0]:
+        _add(mode, "memoryMapRef").set("memoryMapRef", MEMORY_MAP)
+
+
+def _memory_map(maps, described: Iterable[Register]) -> None:
+    memory_map = _add(maps, "memoryMap", name=MEMORY_MAP)
+    block = _add(
+        memory_map, "addressBlock", name="egret", baseAddress=0, range=1 << ADDRESS_BITS, width=32, usage="register"
+    )
+    for register in described:
+        element = _add(
+            block, "register", name=register.name.upper(), description=register.description,
+            addressOffset=f"'h{register.address:x}", size=32,
+        )  # fmt: skip
+        for field in register.fields:
+            _field(element, field)
+    _texts(memory_map, addressUnitBits=8)
+
+
+def _field(register, field: Field) -> None:
+    element = _add(register, "field", name=field.name, description=field.description, bitOffset=field.low)
+    if field.reset is not None:
+        _add(_add(element, "resets"), "reset", value=f"'h{field.reset:x}")
+    access = {(True, True): "read-write", (True, False): "read-only", (False, True): "write-only"}
+    volatile = field.reset is None or field.set_by_hardware or field.clears_itself
+    _texts(element, bitWidth=field.width, volatile=str(volatile).lower(), access=access[field.readable, field.stored])
+    if field.set_by_hardware:
+        _texts(element, modifiedWriteValue="oneToClear")
+
+
+def _model(model, name: str) -> None:
+    views = _add(model, "views")
+    _add(views, "view", name="rtl", envIdentifier=f"{LANGUAGE}::", componentInstantiationRef=LANGUAGE)
+    instantiation = _add(
+        _add(model, "instantiations"), "componentInstantiation", name=LANGUAGE, language=LANGUAGE, moduleName=name
+    )
+    _add(instantiation, "fileSetRef", localName=FILES)
+    elements = _add(model, "ports")
+    for port, member in PORTS.items():
+        wire = _add(_add(elements, "port", name=port), "wire", direction="in" if member.flow is In else "out")
+        width = Shape.cast(member.shape).width
+        if width > 1:
+            _add(_add(wire, "vectors"), "vector", left=width - 1, right=0)

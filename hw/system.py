@@ -1,0 +1,111 @@
+"""The core with its registers and its events as a bus has them: what every top puts behind its own bus."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.bus.axi4stream import BusBeat, EventInput, EventOutput
+from hw.bus.registers import ADDRESS_BITS, RegisterBlock, RegisterPort
+from hw.config import REVISION, CoreConfig
+from hw.core import Core
+from hw.counters import counter_map
+from hw.errors import Error
+
+#: Cycles from a read's acceptance to the read: a state follows its selection by 4, the selection a write by 1.
+READ_WAIT = 5
+
+
+class System(wiring.Component):
+    """Let software control a core through registers; docs/registers.md describes them.
+
+    Members
+    -------
+    registers : In(RegisterPort())
+        A read must come :data:`READ_WAIT` cycles at least after the write before it.
+    refused : In(1), refused_address : In(12)
+        The bus has refused a write: an error of the core, too.
+    i : In(stream.Signature(BusBeat)), o : Out(stream.Signature(BusBeat))
+        Events in; events or logits out.
+    irq : Out(1)
+        High while an interrupt is pending and enabled.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self.config = config
+        super().__init__({
+            "registers": In(RegisterPort()), "refused": In(1), "refused_address": In(ADDRESS_BITS),
+            "i": In(stream.Signature(BusBeat())), "o": Out(stream.Signature(BusBeat())), "irq": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.registers = registers = RegisterBlock()
+        m.submodules.event_input = event_input = EventInput(self.config)
+        m.submodules.core = core = Core(self.config)
+        m.submodules.event_output = event_output = EventOutput()
+
+        wiring.connect(m, wiring.flipped(self.registers), registers.bus)
+        wiring.connect(m, wiring.flipped(self.i), event_input.i)
+        wiring.connect(m, event_input.o, core.i)
+        wiring.connect(m, core.o, event_output.i)
+        wiring.connect(m, event_output.o, wiring.flipped(self.o))
+
+        self._connect_control(m, registers, core, event_output)
+        self._connect_readings(m, registers, event_input, core, event_output)
+
+        # The core leaves reset one cycle after its reset input; the buses wait for it.
+        resetting = Signal()
+        m.d.sync += resetting.eq(registers.control.reset)
+        for bus in (event_input, event_output):
+            m.d.comb += bus.reset.eq(registers.control.reset | resetting)
+
+        # What the buses refuse is the core's error, too.
+        m.d.comb += [
+            core.extra_error.eq(Mux(self.refused, Error.REGISTER, event_input.error)),
+            core.extra_detail.eq(Mux(self.refused, self.refused_address, event_input.detail)),
+        ]
+        return m
+
+    def _connect_control(self, m, registers, core, event_output):
+        """What software tells the core."""
+        control, pending, enable = registers.control, registers.interrupt_pending, registers.interrupt_enable
+        m.d.comb += [
+            core.reset.eq(control.reset),
+            core.clear_error.eq(control.clear_error),
+            core.clear_counters.eq(control.clear_counters),
+            core.argmax_only.eq(control.argmax_only),
+            core.load.payload.eq(registers.load_data.word),
+            core.load.valid.eq(registers.load_data.word_written),
+            core.unit_select.eq(registers.state_select.unit),
+            core.cell_select.eq(registers.state_select.cell),
+            core.counter_select.eq(registers.counter_select.selected),
+            pending.step_set.eq(event_output.step),
+            pending.error_set.eq(core.error != Error.NONE),
+            self.irq.eq((pending.step & enable.step) | (pending.error & enable.error)),
+        ]
+
+    def _connect_readings(self, m, registers, event_input, core, event_output):
+        """What the core tells software."""
+        m.d.comb += [
+            registers.version.revision.eq(REVISION),
+            registers.config_id.config_id.eq(self.config.config_id),
+            registers.counter_select.count.eq(len(counter_map(self.config)) if self.config.counters else 0),
+            registers.status.loaded.eq(core.loaded),
+            registers.status.idle.eq(~event_input.o.valid & (core.idle | ~core.loaded) & event_output.empty),
+            registers.status.error.eq(core.error != Error.NONE),
+            registers.error.code.eq(core.error),
+            registers.error_detail.detail.eq(core.detail),
+            registers.state_data.h.eq(core.state.h),
+            registers.state_data.fires.eq(core.state.fires),
+            registers.counter_low.low.eq(core.counter),
+            registers.best_index.index.eq(core.best_index),
+            registers.best_index.valid.eq(core.best_valid),
+        ]
+        for capacity in (registers.lanes, registers.rows, registers.entries, registers.widths):
+            for name in capacity.signature.members:
+                m.d.comb += getattr(capacity, name).eq(getattr(self.config, name))
+        # The second half of what is read in two is kept when the first is read.
+        with m.If(registers.counter_low.low_read):
+            m.d.sync += registers.counter_high.high.eq(core.counter >> 32)
+        with m.If(registers.best_index.index_read):
+            m.d.sync += registers.best_value.value.eq(core.best_value)
