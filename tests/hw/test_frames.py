@@ -298,28 +298,38 @@ async def waits_no_longer_than_it_says(dut):
     await bench.ask(Take().words())
 
 
+async def busy_cycles(bench, words):
+    """Ask, and count the cycles from the beginning of the execution to the first byte of the reply."""
+    bench.line.send(*bench.frame(words))
+    await bench.until(lambda: bench.dut.busy.value)
+    begun = get_sim_time("ns")
+    await bench.until(lambda: bench.dut.o__valid.value)
+    cycles = round((get_sim_time("ns") - begun) / PERIOD)
+    await bench.until(lambda: not bench.dut.busy.value)
+    await ClockCycles(bench.dut.clk, QUIET)
+    return cycles
+
+
 @cocotb.test()
 @cocotb.parametrize(operation=(Operation.SEND, Operation.TAKE))
-async def counts_the_cycles_that_it_waits(dut, operation):
+async def waits_as_long_as_it_says(dut, operation):
     bench = await Bench.start(dut)
     bench.sent.stall = 1.0
     await ClockCycles(dut.clk, 3)
     bench.core.room = 1
     await bench.ask(Send([(0, 0)]).words())
     words = Send([(1, 1)]).words() if operation == Operation.SEND else Take().words()
+    assert PATIENCE <= await busy_cycles(bench, words) - await busy_cycles(bench, Read(0, 0).words()) < PATIENCE + 40
 
-    async def busy_cycles(words):
-        """From the beginning of the execution to the first byte of the reply."""
-        bench.line.send(*bench.frame(words))
-        await bench.until(lambda: dut.busy.value)
-        begun = get_sim_time("ns")
-        await bench.until(lambda: dut.o__valid.value)
-        cycles = round((get_sim_time("ns") - begun) / PERIOD)
-        await bench.until(lambda: not dut.busy.value)
-        await ClockCycles(dut.clk, QUIET)
-        return cycles
 
-    assert PATIENCE <= await busy_cycles(words) - await busy_cycles(Read(0, 0).words()) < PATIENCE + 40
+@cocotb.test()
+async def takes_no_longer_than_it_says(dut):
+    bench = await Bench.start(dut)
+    bench.give(*((1, 1, False, False) for _ in range(30)))
+    for count in (0, 1, 2, 5):
+        for operation in (Write(4, [1] * count), Read(0, count), Send([(1, 1)] * count), Take(count)):
+            asked, replied = len(operation.words()), 1 + operation.reply_words * count
+            assert await busy_cycles(bench, operation.words()) <= 30 + 14 * asked + 12 * replied
 
 
 @cocotb.test()

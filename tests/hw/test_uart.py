@@ -12,7 +12,7 @@ from tests.hw.bench import PERIOD, STALLS, StreamSink, StreamSource, start
 from tests.hw.pins import Pins, Together
 from tests.hw.serial_line import BITS, ByteMonitor, send_bytes
 
-DIVISORS = (4, 5, 16, 87)
+DIVISORS = (4, 5, 16, 43)
 
 
 def parts():

@@ -60,7 +60,7 @@ def compute(port, case):
 
 
 @cocotb.test()
-@cocotb.parametrize(noise=[0.0, 0.003], seed=range(3))
+@cocotb.parametrize(noise=[0.0, 0.003], seed=range(2))
 async def computes_what_the_oracle_computes(dut, noise, seed):
     rng = random.Random(f"{cocotb.RANDOM_SEED} {seed}")
     port = SimulatedPort(dut.rx, dut.tx, DIVISOR, Noise(rng, noise))
@@ -111,16 +111,15 @@ def reset_anywhere(port, case, other):
     """Leave a step half sent, with a beat that the core has no place for, and begin anew; then with another network."""
     link = Link(port, timeout=TIMEOUT)
     link.load(case.compiled.words.tolist())
-    for stuck in range(3):
+    for stuck in (False, True, True):
         steps = steps_of(case)
         outcome = Outcome.OKAY
         while stuck and outcome == Outcome.OKAY:  # until the core waits for its output to be taken
-            (result,) = link.execute([Send(steps[0].beats, last=True)])
+            (result,) = link.execute([Send([(0, 1)], last=True)])
             outcome = result.outcome
-        link.execute([Send(steps[0].beats[:1])])
+        link.execute([Send([(0, 1)])])
         link.reset()
         assert link.status == {"loaded": 1, "idle": 1, "error": 0}
-        link.set_register("control", clear_counters=1)
         packets = list(link.run(steps))
         wanted = expect(case.network, case.sequences)
         assert [dict(packet.events) for packet in packets] == [step.outputs for step in wanted]
