@@ -27,6 +27,7 @@ from tests.networks import random_fixed_network, random_inputs
 
 WORDS = 16  #: words 0 to 15 can be read and written, 16 to 31 read as their address, there are no others
 READ_WAIT = 3
+PATIENCE = 50  #: cycles in which an answer must come
 CONFIG = CoreConfig(
     lanes=2, cell_units=1, queue_depth=8, rows=16, entries=1024, sources=32, layers=2, counters=False
 )  # fmt: skip
@@ -106,8 +107,7 @@ class Manager:
     async def access(self, *requests: tuple[int, int, int, int]) -> list[tuple[bool, int]]:
         """Make requests (write, word address, word, select); return whether each got ``ack``, and the word read."""
         answers = []
-        waiting = list(requests)
-        offered = taken = 0
+        offered = taken = silent = 0
         while len(answers) < len(requests):
             if offered == taken and offered < len(requests) and (self._pipelined or len(answers) == offered):
                 self._pins["stb"].value = 0
@@ -116,12 +116,14 @@ class Manager:
                 if len(answers) == taken:
                     await self._gap()
                 self._pins["cyc"].value = 1
-                self._put(waiting[offered])
+                self._put(requests[offered])
                 offered += 1
             elif offered == taken:
                 self._pins["stb"].value = 0
             await RisingEdge(self._clock)
             answered = self._sample("ack") or self._sample("err")
+            silent = 0 if answered else silent + 1
+            assert silent < PATIENCE, "no answer"
             if answered:
                 answers.append((bool(self._sample("ack")), self._sample("dat_r")))
             if offered > taken and (not self._sample("stall") if self._pipelined else answered):

@@ -1,0 +1,75 @@
+"""A lane and the scheduler of its cell unit: a row is drained only when its sums are complete.
+
+This is what the proof of the accumulators assumes. Proven for one lane; its list walker is free, and so are the job and
+the markers, but for what the order of events gives: what adds to a row comes before the markers that its job names.
+"""
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from formal.accumulate import DRAIN_AFTER
+from formal.bench import SMALL, Bench, cut, inside
+from formal.proof import Proof
+from hw.cell_group import Scheduler
+from hw.event import Job, Target
+from hw.lane import Lane
+
+
+class LaneAndScheduler(wiring.Component):
+    """A lane and a scheduler, connected as in the core."""
+
+    def __init__(self):
+        super().__init__({"start": In(1), "job": In(Job(SMALL)), "room": In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.lane = lane = Lane(SMALL)
+        m.submodules.scheduler = scheduler = Scheduler(SMALL)
+        m.d.comb += [
+            *(getattr(scheduler, name).eq(getattr(self, name)) for name in ("start", "job", "room")),
+            scheduler.inputs_passed[0].eq(lane.inputs_passed),
+            scheduler.layers_passed[0].eq(lane.layers_passed),
+            lane.drain.eq(scheduler.drain[0]),
+        ]
+        return m
+
+
+def drains() -> Bench:
+    """Prove that no operation on a row is held, or went a short while ago, when the row is drained."""
+    bench = Bench(LaneAndScheduler())
+    m, pair = bench.m, inside(bench.component)
+    lane, scheduler, here = pair.lane, pair.scheduler, inside(pair.lane)
+    accumulators = inside(here.accumulators)
+    cut(here.fanout)
+    cut(here.multiplier)
+    chosen = bench.any(Target(SMALL), "chosen")
+    job = bench.any(Job(SMALL), "any_job")
+    bench.assume(bench.component.job.as_value() == job.as_value())
+
+    # The markers that the job names have passed, and stay so.
+    layers_ahead, inputs_ahead = lane.layers_passed - job.need_layers, lane.inputs_passed - job.need_inputs
+    passed = ~layers_ahead[SMALL.marker_bits - 1] & (~job.first_layer | ~inputs_ahead[1])
+    bench.assume(~bench.past(passed) | passed)
+
+    def row(at):
+        return (at.bank == chosen.bank) & (at.row == chosen.row)
+
+    coming = here.accumulators.i
+    bench.assume(~(coming.valid & row(coming.payload)) | ~passed)
+
+    drained = scheduler.drain[0].valid & row(scheduler.drain[0])
+    held = accumulators.held & row(accumulators.target)
+    with m.If(drained):
+        bench.prove(~held)
+        for k in range(1, DRAIN_AFTER):
+            bench.prove(~bench.past(here.accumulators.goes & row(accumulators.target), k))
+
+    # Invariants: nothing of the row is left in the lane when the markers have passed, and the scheduler waits for them.
+    bench.prove(~(passed & held))
+    bench.prove(passed | ~(inside(scheduler).ready.any() | scheduler.drain[0].valid))
+    bench.cover(drained & bench.past(here.accumulators.goes & row(accumulators.target), DRAIN_AFTER))
+    return bench
+
+
+PROOFS = [Proof("lane and scheduler: drains", drains, depth=10)]
