@@ -12,7 +12,7 @@ from formal.accumulate import DRAIN_AFTER
 from formal.bench import SMALL, Bench, cut, inside
 from formal.proof import Proof
 from hw.cell_group import Scheduler
-from hw.event import Job, Target
+from hw.event import EventKind, Job, Target
 from hw.lane import Lane
 
 
@@ -47,9 +47,19 @@ def drains() -> Bench:
     job = bench.any(Job(SMALL), "any_job")
     bench.assume(bench.component.job.as_value() == job.as_value())
 
-    # The markers that the job names have passed, and stay so.
-    layers_ahead, inputs_ahead = lane.layers_passed - job.need_layers, lane.inputs_passed - job.need_inputs
-    passed = ~layers_ahead[SMALL.marker_bits - 1] & (~job.first_layer | ~inputs_ahead[1])
+    # The markers that the job names have passed, and stay so. The lane counts a marker one cycle late.
+    def counted(kind):
+        return here.passes & (here.marker == kind)
+
+    def ahead(layers, inputs):
+        layers_ahead, inputs_ahead = layers - job.need_layers, inputs - job.need_inputs
+        return ~layers_ahead[SMALL.marker_bits - 1] & (~job.first_layer | ~inputs_ahead[1])
+
+    layers, inputs = lane.layers_passed, lane.inputs_passed
+    told = ahead(layers, inputs)
+    passed = ahead(
+        (layers + counted(EventKind.LAYER_END))[: len(layers)], (inputs + counted(EventKind.INPUT_END))[: len(inputs)]
+    )
     bench.assume(~bench.past(passed) | passed)
 
     def row(at):
@@ -67,7 +77,7 @@ def drains() -> Bench:
 
     # Invariants: nothing of the row is left in the lane when the markers have passed, and the scheduler waits for them.
     bench.prove(~(passed & held))
-    bench.prove(passed | ~(inside(scheduler).ready.any() | scheduler.drain[0].valid))
+    bench.prove(told | ~(inside(scheduler).ready.any() | scheduler.drain[0].valid))
     bench.cover(drained & bench.past(here.accumulators.goes & row(accumulators.target), DRAIN_AFTER))
     return bench
 

@@ -8,14 +8,14 @@ from golden.fixed import GATES
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.event import Drain, Target
-from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
+from hw.vendor.generic import MEMORY_LATENCY, Choice, PipelinedMemory
 
 
 class Accumulators(wiring.Component):
     """Add products to sums; read and clear the sums of a unit.
 
     One product a cycle. An operation is held for at least one cycle, then it *goes*: its sum is read, added to and
-    written over 4 cycles. It waits while its target is that of an operation that went 1 to 3 cycles ago, or, with
+    written over 5 cycles. It waits while its target is that of an operation that went 1 to 4 cycles ago, or, with
     ``config.forwarding``, takes the sum on its way to the memory. Lists never repeat a target, so this happens only
     where two lists meet. A drain comes first: it takes the cycle of an operation, or, with ``config.split_banks``, only
     of one on the same bank.
@@ -35,7 +35,7 @@ class Accumulators(wiring.Component):
     """
 
     #: Cycles after an operation goes in which its target's sum is not in memory yet.
-    HAZARD_DISTANCE = 3
+    HAZARD_DISTANCE = MEMORY_LATENCY + 2
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -51,7 +51,7 @@ class Accumulators(wiring.Component):
         m = Module()
         config = self._config
 
-        # The operation held, and those that went 1, 2 and 3 cycles ago; drains likewise.
+        # The operation held, and those that went 1, 2, ... cycles ago; drains likewise.
         target, held = Signal(Target(config), reset_less=True), Signal()
         targets, valid = [target], [self.goes]
         drains = [delay(m, self.drain, 1, "drain", init={})]
@@ -62,47 +62,55 @@ class Accumulators(wiring.Component):
 
         # The next operation is compared on its way in: bit k of ``matches`` says that the operation held has the target
         # of the one that went k + 1 cycles ago. (It comes in only when the one before it, if any, goes.)
-        matches = Signal(self.HAZARD_DISTANCE)
-        same = Cat(
-            went & (earlier.as_value() == self.i.payload.as_value())
-            for went, earlier in zip([held, *valid[1:-1]], targets[:-1], strict=True)
+        matches, waits = Signal(self.HAZARD_DISTANCE), Signal()
+        same = Signal(self.HAZARD_DISTANCE, attrs={"keep": 1})
+        m.d.comb += same.eq(
+            Cat(
+                went & (earlier.as_value() == self.i.payload.as_value())
+                for went, earlier in zip([held, *valid[1:-1]], targets[:-1], strict=True)
+            )
         )
         with m.If(self.i.ready):
-            m.d.sync += [held.eq(self.i.valid), target.eq(self.i.payload), matches.eq(same)]
+            m.d.sync += [held.eq(self.i.valid), target.eq(self.i.payload), matches.eq(same), waits.eq(same.any())]
         with m.Else():
-            m.d.sync += matches.eq(matches << 1)
+            m.d.sync += [matches.eq(matches << 1), waits.eq(matches[:-1].any())]
         taken = drains[0].valid & ((drains[0].bank == target.bank) if config.split_banks else 1)
         m.d.comb += [
-            self.hazard.eq(0 if config.forwarding else held & matches.any()),
+            self.hazard.eq(0 if config.forwarding else held & waits),
             self.drained.eq(held & taken & ~self.hazard),
             self.goes.eq(held & ~self.hazard & ~taken),
             self.i.ready.eq(~held | self.goes),
         ]
 
-        # The read starts when an operation goes, and so ends with the multiplication.
-        adds = MEMORY_LATENCY
-        total = Signal(signed(config.acc_bits), reset_less=True)
-        addends = [Signal(signed(config.acc_bits), name=f"addend_{name}") for name in GATES]
-        addend = Signal(signed(config.acc_bits))
-        select = targets[adds].gate
-        first_half, second_half = (Mux(select[0], addends[k + 1], addends[k]) for k in (0, 2))
-        m.d.comb += addend.eq(Mux(select[1], second_half, first_half))
-        m.d.sync += total.eq(addend + self.product)
+        # The read starts when an operation goes, and so ends with the multiplication; one cycle to choose the sum of
+        # its gate, one to add.
+        read = MEMORY_LATENCY
+        m.submodules.choice = choice = Choice(signed(config.acc_bits))
+        addend, chosen, total = (
+            Signal(signed(config.acc_bits), name=name, reset_less=True) for name in ("addend", "chosen", "total")
+        )
+        m.d.comb += [choice.select.eq(targets[read].gate), addend.eq(chosen)]
+        m.d.sync += [
+            chosen.eq(choice.o),
+            total.eq(addend + delay(m, self.product, 1, "product")),
+        ]
         if not config.split_banks:  # a drained row takes the place of an operation, and its sums are written as 0
-            with m.If(drains[adds].valid):
+            with m.If(drains[read + 1].valid):
                 m.d.sync += total.eq(0)
         if config.forwarding:
-            # The sum of one cycle before is in ``total`` when it is needed; those of two and three cycles before are
-            # one cycle earlier, in ``total`` and ``previous``.
+            # The sum of one cycle before is in ``total`` when it is to be added to. Those of two, three and four cycles
+            # before are one cycle earlier in ``total``, ``previous`` and the one before that.
             previous = delay(m, total, 1, "previous")
-            before = delay(m, matches, adds - 1, "matches_before")
+            before = delay(m, matches, read - 1, "matches_before")
             under_way = Signal(signed(config.acc_bits), reset_less=True)
-            m.d.sync += under_way.eq(Mux(before[1], total, previous))
-            now = delay(m, before, 1, "matches")
-            with m.If(now[0]):
+            m.d.sync += under_way.eq(Mux(before[2], total, previous))
+            choosing = delay(m, before, 1, "matches_choosing")
+            with m.If(choosing[1]):
+                m.d.sync += chosen.eq(total)
+            with m.Elif(choosing[2:].any()):
+                m.d.sync += chosen.eq(under_way)
+            with m.If(delay(m, choosing[0], 1, "matches_adding")):
                 m.d.comb += addend.eq(total)
-            with m.Elif(now[1:].any()):
-                m.d.comb += addend.eq(under_way)
 
         banks = range(2) if config.split_banks else [None]
         for gate, name in enumerate(GATES):
@@ -130,7 +138,7 @@ class Accumulators(wiring.Component):
                 ]
                 read_data.append(memory.read_data)
             m.d.comb += [
-                addends[gate].eq(Mux(targets[adds].bank, read_data[-1], read_data[0])),
-                self.sums[gate].eq(Mux(drains[adds].bank, read_data[-1], read_data[0])),
+                choice.words[gate].eq(Mux(targets[read].bank, read_data[-1], read_data[0])),
+                self.sums[gate].eq(Mux(drains[read].bank, read_data[-1], read_data[0])),
             ]
         return m

@@ -44,7 +44,7 @@ class CheckedBeat(data.StructLayout):
 class InputDecoder(wiring.Component):
     """Turn input beats into events and ends of steps; drop what is outside the network.
 
-    One beat a cycle, or two cycles for a beat that both carries an event and ends a step. Latency one cycle.
+    One beat a cycle, or two cycles for a beat that both carries an event and ends a step. Latency two cycles.
 
     Members
     -------
@@ -133,7 +133,7 @@ class InputDecoder(wiring.Component):
             event.bank.eq(self.bank ^ (restores & now.layer_parity)),
             event.group.eq(Mux(restores, config.restore_group, 0)),
             self.ending.eq(now.beat.user),
-            self.empty.eq(~held),
+            self.empty.eq(queue.empty),
             # The beat leaves with its last part, or at once if it has none.
             leaves.eq(~self.o.valid | (self.o.ready & ~(has_event & now.beat.last))),
             queue.o.ready.eq(leaves),

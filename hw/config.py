@@ -137,8 +137,8 @@ class CoreConfig:
 
     @property
     def count_bits(self) -> int:
-        """Width of a list's length; a list never repeats a target."""
-        return (4 * self.rows).bit_length()
+        """Width of a list's length less one; a list never repeats a target."""
+        return _bits(4 * self.rows)
 
     @property
     def offset_bits(self) -> int:
@@ -169,8 +169,13 @@ class CoreConfig:
 
     @property
     def load_bits(self) -> int:
-        """Width of the load bus's data: a word, or a whole directory entry."""
-        return max(32, 2 * self.entry_bits + self.offset_bits + 2)
+        """Width of the load bus's data: a word, or a whole directory word."""
+        return max(32, self.directory_bits)
+
+    @property
+    def directory_bits(self) -> int:
+        """Width of a directory word (:class:`hw.fanout_onchip.DirectoryWord`), wider than an entry."""
+        return 2 * self.entry_bits + self.offset_bits + 2
 
     @property
     def marker_bits(self) -> int:

@@ -12,7 +12,7 @@ from hw.delay import delay
 from hw.errors import Error
 from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
 from hw.lane import Lane
-from hw.loader import Loader
+from hw.loader import LaneWrite, Loader, LoadKind
 from hw.output import Output
 from hw.progress import Progress
 from hw.sequencer import Sequencer
@@ -83,17 +83,28 @@ class Core(wiring.Component):
         m.submodules.output = output = resets(Output(config))
         lanes, groups = [], []
         for number in range(config.lanes):
-            m.submodules[f"lane_{number}"] = lane = resets(Lane(config, number))
+            m.submodules[f"lane_{number}"] = lane = resets(Lane(config))
             lanes.append(lane)
         for number in range(config.cell_units):
             m.submodules[f"cell_{number}"] = group = resets(CellGroup(config, number))
             groups.append(group)
-        m.d.sync += stopped.eq(self.reset | ~loader.loaded)
+        # For two cycles at least: what the buses to the lanes still hold after the first is dropped in the second.
+        resetting = Signal()
+        m.d.sync += [resetting.eq(self.reset), stopped.eq(self.reset | resetting | ~loader.loaded)]
 
         # Loading.
         wiring.connect(m, wiring.flipped(self.load), loader.i)
         m.d.comb += [loader.restart.eq(self.reset), loader.idle.eq(self.idle), self.loaded.eq(loader.loaded)]
-        m.d.comb += [part.load.eq(loader.write) for part in (*lanes, *groups)]
+        m.d.comb += [group.load.eq(loader.write) for group in groups]
+        write, to_lanes = loader.write, Signal(LaneWrite(config), reset_less=True)
+        m.d.sync += [to_lanes.address.eq(write.address), to_lanes.data.eq(write.data)]
+        for number, lane in enumerate(lanes):
+            selected = write.valid & (write.select == number)
+            m.d.comb += [lane.load.address.eq(to_lanes.address), lane.load.data.eq(to_lanes.data)]
+            for name, kind in (("directory", LoadKind.DIRECTORY), ("entry", LoadKind.ENTRY)):
+                enable = Signal(name=f"lane_{number}_load_{name}")
+                m.d.sync += enable.eq(selected & (write.kind == kind))
+                m.d.comb += lane.load[name].eq(enable)
         m.d.comb += [part.network.eq(loader.network) for part in (decoder, sequencer)]
         m.d.comb += [group.layers.eq(loader.network.layers) for group in groups]
 

@@ -1,6 +1,6 @@
 """Fan-out lists in on-chip memory: find an event's list, queue it, walk it."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,8 +35,8 @@ class Directory(wiring.Component):
     write_en, write_addr, write_data : In
         Loading.
     o : Out(FanoutList), o_valid : Out(1)
-    pending : Out(range(MEMORY_LATENCY + 1))
-        Events under way here.
+    dropped : Out(1)
+        An event ends here.
     """
 
     def __init__(self, config: CoreConfig):
@@ -44,7 +44,7 @@ class Directory(wiring.Component):
         super().__init__({
             "i": In(Event(config)), "valid": In(1),
             "write_en": In(1), "write_addr": In(range(config.sources)), "write_data": In(DirectoryWord(config)),
-            "o": Out(FanoutList(config)), "o_valid": Out(1), "pending": Out(range(MEMORY_LATENCY + 1)),
+            "o": Out(FanoutList(config)), "o_valid": Out(1), "dropped": Out(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -57,13 +57,12 @@ class Directory(wiring.Component):
             words.write_data.eq(self.write_data),
         ]
 
-        event, valid, pending = self.i, self.valid, 0
+        event, valid = self.i, self.valid
         for stage in range(MEMORY_LATENCY):
             event_next = Signal(Event(self._config), name=f"event_{stage}", reset_less=True)
             valid_next = Signal(name=f"valid_{stage}")
             m.d.sync += [event_next.eq(event), valid_next.eq(valid)]
-            event, valid, pending = event_next, valid_next, pending + valid_next
-        m.d.comb += self.pending.eq(pending)
+            event, valid = event_next, valid_next
 
         word = words.read_data
         from_middle, to_middle, has_list = Signal(), Signal(), Signal()
@@ -72,6 +71,7 @@ class Directory(wiring.Component):
             to_middle.eq(event.part == ListPart.FORWARD),
             has_list.eq((word.has_forward & ~from_middle) | (word.has_recurrent & ~to_middle)),
             self.o_valid.eq(valid & (has_list | (event.kind != EventKind.EVENT))),
+            self.dropped.eq(valid & ~has_list & (event.kind == EventKind.EVENT)),
             self.o.kind.eq(event.kind),
             self.o.start.eq(Mux(from_middle, word.middle, word.start)),
             self.o.stop.eq(Mux(to_middle, word.middle, word.stop)),
@@ -82,33 +82,46 @@ class Directory(wiring.Component):
         return m
 
 
+def follows(b: Value, a: Value) -> Value:
+    """Return whether ``b`` is ``a + 1``, as far as ``b`` has bits, without a carry chain.
+
+    Counting on flips a bit if, and only if, it flips the one below and that was 1.
+    """
+    flips = a[: len(b)] ^ b
+    return flips[0] & (flips[1:] == (flips & a)[: len(b) - 1])
+
+
 class Walker(wiring.Component):
     """Walk fan-out lists: one entry a cycle, no bubble between lists, a marker costs one cycle.
 
-    Latency 3 from an idle walker; order kept; stalls without loss.
+    Latency 4 from an idle walker, order kept.
 
     Members
     -------
     i : In(stream.Signature(FanoutList))
     write_en, write_addr, write_data : In
         Loading.
-    o : Out(stream.Signature(Operation))
+    o : Out(Operation), o_valid : Out(1)
+    advance : In(1)
+        Moves everything; what is at the output is taken.
     """
+
+    #: From a list's acceptance to its first entry: the memory, and a register before entries are compared.
+    LATENCY = 1 + MEMORY_LATENCY + 1
 
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
             "i": In(stream.Signature(FanoutList(config))),
             "write_en": In(1), "write_addr": In(range(config.entries)), "write_data": In(Entry(config)),
-            "o": Out(stream.Signature(Operation(config))),
+            "o": Out(Operation(config)), "o_valid": Out(1), "advance": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.entries = entries = PipelinedMemory(shape=Entry(self._config), depth=self._config.entries)
-        advance = Signal()  # the entry at the output leaves, or there is none
+        advance = self.advance
         m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
             entries.read_en.eq(advance),
             entries.write_en.eq(self.write_en),
             entries.write_addr.eq(self.write_addr),
@@ -116,36 +129,36 @@ class Walker(wiring.Component):
         ]
 
         current = Signal(FanoutList(self._config), reset_less=True)  # ``start`` is the entry to read next
-        following = Signal.like(current.start, reset_less=True)  # and this the one behind it
-        walking, ending = Signal(), Signal()
-        next_start = Signal.like(current.start)
+        walking = Signal()
+        ending = Signal(
+            attrs={"keep": 1}
+        )  # one net for all the registers that it moves, not a copy of its logic in each
         m.d.comb += [
             entries.read_addr.eq(current.start),
-            ending.eq(~walking | (current.kind != EventKind.EVENT) | (following[: len(current.stop)] == current.stop)),
+            ending.eq(~walking | (current.kind != EventKind.EVENT) | follows(current.stop, current.start)),
             self.i.ready.eq(advance & ending),
-            next_start.eq(Mux(ending, self.i.payload.start, following)),
         ]
         with m.If(advance):
-            m.d.sync += [current.start.eq(next_start), following.eq(next_start + 1)]
+            m.d.sync += current.start.eq(current.start + 1)
             with m.If(ending):
-                m.d.sync += [
-                    walking.eq(self.i.valid),
-                    *(current[name].eq(self.i.payload[name]) for name in ("kind", "stop", "value", "bank", "group")),
-                ]
+                m.d.sync += [walking.eq(self.i.valid), current.eq(self.i.payload)]
 
         # What the event brought keeps pace with the read.
         brought, valid = Cat(current.kind, current.value, current.bank, current.group), walking
-        for stage in range(MEMORY_LATENCY):
+        for stage in range(self.LATENCY - 1):
             brought_next = Signal(len(brought), name=f"brought_{stage}", reset_less=True)
             valid_next = Signal(name=f"valid_{stage}")
             with m.If(advance):
                 m.d.sync += [brought_next.eq(brought), valid_next.eq(valid)]
             brought, valid = brought_next, valid_next
-        o = self.o.payload
+        entry = Signal(Entry(self._config), reset_less=True)
+        with m.If(advance):
+            m.d.sync += entry.eq(entries.read_data)
+        o = self.o
         m.d.comb += [
-            self.o.valid.eq(valid),
+            self.o_valid.eq(valid),
             Cat(o.kind, o.value, o.bank, o.group).eq(brought),
-            o.entry.eq(entries.read_data),
+            o.entry.eq(entry),
         ]
         return m
 
@@ -163,26 +176,29 @@ class FanoutOnChip(wiring.Component):
     load_directory, load_entry : In(1)
     load_addr : In, load_data : In
         One directory word or entry a cycle.
-    o : Out(stream.Signature(Operation))
+    o : Out(Operation), o_valid : Out(1), advance : In(1)
+        See :class:`Walker`.
     """
 
-    #: Events that may still come when ``ready`` is decided: one on the bus beside the one seen now, and those sent
-    #: while ``ready`` passes its own register and the register behind the tree that joins all lanes.
-    SLACK = 3
+    #: Events that may still come when ``ready`` is decided: one in each cycle until it shows, passes the register
+    #: behind the tree that joins all lanes, and is seen in what the broadcaster sends, here and in the lane's relay.
+    SLACK = 4
 
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
             "event": In(Event(config)), "valid": In(1), "ready": Out(1),
             "load_directory": In(1), "load_entry": In(1),
-            "load_addr": In(max(config.source_bits, config.entry_bits)), "load_data": In(config.load_bits),
-            "o": Out(stream.Signature(Operation(config))),
+            "load_addr": In(max(config.source_bits, config.entry_bits)), "load_data": In(config.directory_bits),
+            "o": Out(Operation(config)), "o_valid": Out(1), "advance": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.directory = directory = Directory(self._config)
-        m.submodules.queue = queue = Queue(shape=FanoutList(self._config), depth=self._config.queue_depth)
+        m.submodules.queue = queue = Queue(
+            shape=FanoutList(self._config), depth=self._config.queue_depth, guarded=False
+        )
         m.submodules.walker = walker = Walker(self._config)
 
         m.d.comb += [
@@ -200,7 +216,16 @@ class FanoutOnChip(wiring.Component):
             walker.write_data.row.eq(self.load_data[10:]),
         ]
         wiring.connect(m, queue.o, walker.i)
-        wiring.connect(m, walker.o, wiring.flipped(self.o))
-        room = self._config.queue_depth - self.SLACK
-        m.d.sync += self.ready.eq(queue.level + directory.pending + self.valid <= room)
+        m.d.comb += [self.o.eq(walker.o), self.o_valid.eq(walker.o_valid), walker.advance.eq(self.advance)]
+
+        # Places are taken when an event comes, before it is known whether it has a list here.
+        places = self._config.queue_depth + 1
+        free = Signal(range(places + 1), init=places)
+        dropped, left = Signal(), Signal()
+        m.d.sync += [
+            dropped.eq(directory.dropped),
+            left.eq(queue.o.valid & queue.o.ready),
+            free.eq(free + dropped + left - self.valid),
+            self.ready.eq(free > self.SLACK),
+        ]
         return m

@@ -9,8 +9,8 @@ from hw.accumulate import Accumulators
 from hw.config import CoreConfig
 from hw.event import Drain, Event, EventKind
 from hw.fanout_onchip import FanoutOnChip
-from hw.loader import LoadKind, LoadWrite
-from hw.vendor.generic import Multiplier
+from hw.loader import LaneWrite
+from hw.vendor.generic import Multiplier, Relay
 
 
 class LaneActivity(data.StructLayout):
@@ -26,12 +26,6 @@ class Lane(wiring.Component):
     One entry a cycle. Waits for nobody: an entry waits only for a hazard (see :class:`Accumulators`) or for a drain,
     which comes first. The broadcaster must hold back while ``ready`` is low.
 
-    Parameters
-    ----------
-    config : CoreConfig
-    number : int
-        This lane's number, to which loading selects.
-
     Members
     -------
     event : In(Event), valid : In(1), ready : Out(1)
@@ -42,18 +36,18 @@ class Lane(wiring.Component):
     sums : Out(ArrayLayout(signed(acc_bits), 4))
     inputs_passed, layers_passed : Out
         Markers of either kind passed, modulo their width. A marker passes when every entry before it has gone.
-    load : In(LoadWrite)
+    load : In(LaneWrite)
     activity : Out(LaneActivity)
     """
 
-    def __init__(self, config: CoreConfig, number: int):
-        self._config, self._number = config, number
+    def __init__(self, config: CoreConfig):
+        self._config = config
         super().__init__({
             "event": In(Event(config)), "valid": In(1), "ready": Out(1),
             "drain": In(Drain(config)),
             "sums": Out(data.ArrayLayout(signed(config.acc_bits), len(GATES))),
             "inputs_passed": Out(2), "layers_passed": Out(config.marker_bits),
-            "load": In(LoadWrite(config)),
+            "load": In(LaneWrite(config)),
             "activity": Out(LaneActivity(config)),
         })  # fmt: skip
 
@@ -64,49 +58,56 @@ class Lane(wiring.Component):
         m.submodules.multiplier = multiplier = Multiplier(signed(config.weight_bits), signed(config.value_bits))
         m.submodules.accumulators = accumulators = Accumulators(config)
 
-        load = Signal(LoadWrite(config), reset_less=True)  # a register in each lane: the load bus is a tree
-        selected = Signal()
-        m.d.sync += load.eq(self.load)
+        # Buses to all lanes end in registers of each.
+        m.submodules.load_relay = load_relay = Relay(LaneWrite(config))
+        m.submodules.event_relay = event_relay = Relay(Event(config))
+        m.submodules.valid_relay = valid_relay = Relay(1)
+        load = load_relay.o
         m.d.comb += [
-            selected.eq(load.valid & (load.select == self._number)),
-            fanout.load_directory.eq(selected & (load.kind == LoadKind.DIRECTORY)),
-            fanout.load_entry.eq(selected & (load.kind == LoadKind.ENTRY)),
+            load_relay.i.eq(self.load),
+            event_relay.i.eq(self.event),
+            valid_relay.i.eq(self.valid),
+            fanout.load_directory.eq(load.directory),
+            fanout.load_entry.eq(load.entry),
             fanout.load_addr.eq(load.address),
             fanout.load_data.eq(load.data),
-            fanout.event.eq(self.event),
-            fanout.valid.eq(self.valid),
+            fanout.event.eq(event_relay.o),
+            fanout.valid.eq(valid_relay.o),
             self.ready.eq(fanout.ready),
         ]
 
-        operation, waiting = fanout.o.payload, fanout.o.valid
+        operation, advance = fanout.o, accumulators.i.ready
         target = accumulators.i.payload
         is_entry = Signal()
         m.d.comb += [
             is_entry.eq(operation.kind == EventKind.EVENT),
-            accumulators.i.valid.eq(waiting & is_entry),
+            accumulators.i.valid.eq(fanout.o_valid & is_entry),
             # A marker, too, waits until the entry before it goes.
-            fanout.o.ready.eq(accumulators.i.ready),
+            fanout.advance.eq(advance),
             target.bank.eq(operation.bank),
             target.row.eq(operation.entry.row),
             target.gate.eq(operation.entry.gate),
             # The multiplier's first register holds the operands of the operation that the accumulators hold.
             multiplier.a.eq(operation.entry.weight),
             multiplier.b.eq(operation.value),
-            multiplier.en.eq(accumulators.i.ready),
+            multiplier.en.eq(advance),
             accumulators.product.eq(multiplier.product),
             accumulators.drain.eq(self.drain),
             self.sums.eq(accumulators.sums),
         ]
 
-        with m.If(waiting & fanout.o.ready):
-            with m.If(operation.kind == EventKind.INPUT_END):
-                m.d.sync += self.inputs_passed.eq(self.inputs_passed + 1)
-            with m.If(operation.kind == EventKind.LAYER_END):
-                m.d.sync += self.layers_passed.eq(self.layers_passed + 1)
+        # A marker that passes is told one cycle late: what the last entry before it adds to is then in memory when the
+        # scheduler drains it.
+        passes, marker = Signal(), Signal.like(operation.kind, reset_less=True)
+        m.d.sync += [passes.eq(fanout.o_valid & advance), marker.eq(operation.kind)]
+        with m.If(passes & (marker == EventKind.INPUT_END)):
+            m.d.sync += self.inputs_passed.eq(self.inputs_passed + 1)
+        with m.If(passes & (marker == EventKind.LAYER_END)):
+            m.d.sync += self.layers_passed.eq(self.layers_passed + 1)
 
         # The bank is the parity of step plus target layer: t for an input, t + l + 1 for a unit of layer l, whose group
         # is l + 1.
-        with m.If(fanout.o.ready):
+        with m.If(advance):
             m.d.sync += [
                 self.activity.group.eq(operation.group),
                 self.activity.parity.eq(operation.bank ^ operation.group[0]),

@@ -41,6 +41,16 @@ class LoadWrite(data.StructLayout):
         })  # fmt: skip
 
 
+class LaneWrite(data.StructLayout):
+    """One write to a lane, if it is the lane's: a directory word or an entry, address, data."""
+
+    def __init__(self, config: CoreConfig):
+        super().__init__({
+            "directory": 1, "entry": 1, "address": max(config.source_bits, config.entry_bits),
+            "data": config.directory_bits,
+        })  # fmt: skip
+
+
 class LayerDescription(data.StructLayout):
     """One layer: its block of rows, the shifts of its four sums (4 added), its first source."""
 

@@ -8,23 +8,26 @@ from amaranth.lib.wiring import In, Out
 
 
 class Queue(wiring.Component):
-    """Hold up to ``depth`` items, first in first out.
+    """Hold items, first in first out: ``depth`` in a memory and the next one in a register behind it.
 
-    One item a cycle in and out; latency one cycle from empty; order kept; stalls without loss on both sides. ``level``,
-    ``o.valid`` and ``i.ready`` hang on nothing but registers.
+    One item a cycle in and out; latency 2 from empty; order kept; stalls without loss on both sides. All outputs of
+    the streams are registers.
 
     Parameters
     ----------
     shape : ShapeLike
         Shape of an item.
     depth : int
-        Items, a power of two. They are read asynchronously, as distributed RAM does.
+        Items in memory, a power of two. They are read asynchronously, as distributed RAM does.
+    guarded : bool
+        Whether the queue itself refuses what it has no room for. If not, ``i.ready`` is always high, and whoever sends
+        counts the ``depth + 1`` places.
 
     Members
     -------
     i : In(stream.Signature(shape)), o : Out(stream.Signature(shape))
-    level : Out(range(depth + 1))
-        Items held.
+    empty : Out(1)
+        Nothing is held.
 
     Raises
     ------
@@ -32,38 +35,42 @@ class Queue(wiring.Component):
         If ``depth`` is not a power of two from 2 up.
     """
 
-    def __init__(self, *, shape: ShapeLike, depth: int):
+    def __init__(self, *, shape: ShapeLike, depth: int, guarded: bool = True):
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"depth is {depth}; it must be a power of two, 2 or more")
-        self._shape, self._depth = shape, depth
-        super().__init__({
-            "i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1)),
-        })  # fmt: skip
+        self._shape, self._depth, self._guarded = shape, depth, guarded
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "empty": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=(), attrs={"no_rw_check": 1})
         write, read = storage.write_port(), storage.read_port(domain="comb")
         head, tail = Signal.like(read.addr), Signal.like(write.addr)
-        full, push, pop = Signal(), Signal(), Signal()
+        second = Signal.like(head, init=1)  # behind ``head``, so that what follows compares registers only
+        filled, full = Signal(), Signal()  # of the memory
+        push, move = Signal(), Signal()
+        free = ~self.o.valid | self.o.ready
         m.d.comb += [
+            self.empty.eq(~filled & ~self.o.valid),
             self.i.ready.eq(~full),
-            push.eq(self.i.valid & self.i.ready),
-            pop.eq(self.o.valid & self.o.ready),
+            push.eq(self.i.valid & ~full),
+            move.eq(filled & free),
             write.en.eq(push),
             write.addr.eq(tail),
             write.data.eq(self.i.payload),
             read.addr.eq(head),
-            self.o.payload.eq(read.data),
         ]
+        with m.If(free):
+            m.d.sync += [self.o.payload.eq(read.data), self.o.valid.eq(filled)]
         with m.If(push):
-            m.d.sync += tail.eq(tail + 1)
-        with m.If(pop):
-            m.d.sync += head.eq(head + 1)
-        with m.If(push & ~pop):
-            m.d.sync += [
-                self.level.eq(self.level + 1), self.o.valid.eq(1), full.eq(self.level == self._depth - 1),
-            ]  # fmt: skip
-        with m.Elif(pop & ~push):
-            m.d.sync += [self.level.eq(self.level - 1), self.o.valid.eq(self.level != 1), full.eq(0)]
+            m.d.sync += [tail.eq(tail + 1), filled.eq(1)]
+        with m.Elif(move):
+            m.d.sync += filled.eq(second != tail)
+        with m.If(move):
+            m.d.sync += [head.eq(second), second.eq(second + 1)]
+        if self._guarded:
+            with m.If(move):
+                m.d.sync += full.eq(0)
+            with m.Elif(push):
+                m.d.sync += full.eq((tail + 1)[: len(head)] == head)
         return m

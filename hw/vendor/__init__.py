@@ -1,7 +1,7 @@
-"""Memories and multipliers, as plain HDL or as a device's own blocks.
+"""Memories, multipliers, registers and multiplexers, as plain HDL or as a device's own blocks.
 
-Components use :class:`~hw.vendor.generic.PipelinedMemory`, :class:`~hw.vendor.generic.SinglePortMemory` and
-:class:`~hw.vendor.generic.Multiplier`; what these become depends on the platform that they are elaborated for.
+Components use what :mod:`hw.vendor.generic` offers; what it becomes depends on the platform that they are elaborated
+for.
 """
 
 from types import ModuleType
@@ -18,7 +18,8 @@ _FAMILIES = {"ecp5": ecp5, "gowin": gowin, "ice40": ice40}
 def primitives(platform: Any) -> ModuleType | None:
     """Return the module that builds with the blocks of a platform's device, or None for plain HDL.
 
-    Each has ``memory(ports)``, ``single_port_memory(ports)`` and ``multiplier(ports)``, which return a module connected
-    to a component's ports, or None where the plain HDL does as well.
+    Each has ``memory(ports)``, ``single_port_memory(ports)``, ``multiplier(ports)`` and ``choice(ports)``, which return
+    a module connected to a component's ports, or None where the plain HDL does as well; and ``register(i, o)``, which
+    returns the instance of one flip-flop.
     """
     return _FAMILIES.get(family(platform))

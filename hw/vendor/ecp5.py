@@ -5,7 +5,7 @@ Sources: FPGA-TN-02204 (memory usage guide), FPGA-TN-02205 (sysDSP usage guide).
 
 from __future__ import annotations
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value
 
 from hw.vendor import blocks
 from hw.vendor.blocks import Block, extend
@@ -94,4 +94,27 @@ def multiplier(ports) -> Module | None:
         **{f"o_P{k}": bit for k, bit in enumerate(product)},
     )  # fmt: skip
     m.d.comb += ports.product.eq(product)
+    return m
+
+
+def register(i: Value, o: Value) -> Instance:
+    """Instance one flip-flop."""
+    return Instance(
+        "TRELLIS_FF", p_GSR="DISABLED", p_CEMUX="1", p_CLKMUX="CLK", p_LSRMUX="LSR", p_REGSET="RESET",
+        i_CLK=ClockSignal(), i_LSR=0, i_DI=i, o_Q=o,
+    )  # fmt: skip
+
+
+def choice(ports) -> Module:
+    """Choose by two LUTs a bit and the multiplexer behind them, where Yosys takes three or four."""
+    m = Module()
+    for k, bits in enumerate(zip(*map(Value.cast, ports.words), strict=True)):
+        halves = [Signal(name=f"half_{name}_{k}") for name in "ba"]
+        for half, (first, second) in zip(halves, (bits[:2], bits[2:]), strict=True):
+            m.submodules += Instance(
+                "LUT4", p_INIT=Const(0xCACA, 16), i_A=first, i_B=second, i_C=ports.select[0], i_D=0, o_Z=half
+            )
+        m.submodules += Instance(
+            "PFUMX", i_BLUT=halves[0], i_ALUT=halves[1], i_C0=ports.select[1], o_Z=Value.cast(ports.o)[k]
+        )
     return m

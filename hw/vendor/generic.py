@@ -5,7 +5,7 @@ be used without changing anything around them. What is built is plain HDL, or, f
 :mod:`hw.vendor` knows, the device's own blocks.
 """
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -85,6 +85,56 @@ class SinglePortMemory(PipelinedMemory):
     def elaborate(self, platform):
         library = primitives(platform)
         return self._plain() if library is None else library.single_port_memory(self)
+
+
+class Relay(wiring.Component):
+    """Hold a value for one cycle in registers of its own, which the tools do not merge with others of the same input.
+
+    One for each receiver turns a bus with many of them into a tree. Without reset.
+
+    Members
+    -------
+    i : In(shape), o : Out(shape)
+    """
+
+    def __init__(self, shape: ShapeLike):
+        super().__init__({"i": In(shape), "o": Out(shape)})
+
+    def elaborate(self, platform):
+        library = primitives(platform)
+        m = Module()
+        inputs, outputs = Value.cast(self.i), Value.cast(self.o)
+        if library is None:
+            register = Signal.like(outputs, name="register", reset_less=True)
+            m.d.sync += register.eq(inputs)
+            m.d.comb += outputs.eq(register)
+        else:
+            m.submodules += [library.register(*bits) for bits in zip(inputs, outputs, strict=True)]
+        return m
+
+
+class Choice(wiring.Component):
+    """Choose one of four words, without delay.
+
+    Members
+    -------
+    words : In(shape).array(4), select : In(2)
+    o : Out(shape)
+    """
+
+    def __init__(self, shape: ShapeLike):
+        super().__init__({"words": In(shape).array(4), "select": In(2), "o": Out(shape)})
+
+    def elaborate(self, platform):
+        library = primitives(platform)
+        module = library.choice(self) if library is not None else None
+        return module or self._plain()
+
+    def _plain(self):
+        m = Module()
+        first_half, second_half = (Mux(self.select[0], self.words[k + 1], self.words[k]) for k in (0, 2))
+        m.d.comb += self.o.eq(Mux(self.select[1], second_half, first_half))
+        return m
 
 
 class Multiplier(wiring.Component):

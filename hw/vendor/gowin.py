@@ -8,7 +8,7 @@ Sources: UG285 (BSRAM and SSRAM user guide), UG287 (DSP user guide).
 
 from __future__ import annotations
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value
 
 from hw.vendor import blocks
 from hw.vendor.blocks import Block, extend
@@ -76,3 +76,12 @@ def multiplier(ports) -> Module | None:
     )  # fmt: skip
     m.d.comb += ports.product.eq(product)
     return m
+
+
+def register(i: Value, o: Value) -> Instance:
+    """Instance one flip-flop."""
+    return Instance("DFF", i_CLK=ClockSignal(), i_D=i, o_Q=o)
+
+
+def choice(ports) -> None:
+    """Leave the choice to Yosys."""

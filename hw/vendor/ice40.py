@@ -127,3 +127,12 @@ def _is_negative(a: Value, b: Value) -> Value:
         return value[-1] if value.shape().signed else 0
 
     return (sign(a) ^ sign(b)) & a.any() & b.any()
+
+
+def register(i: Value, o: Value) -> Instance:
+    """Instance one flip-flop."""
+    return Instance("SB_DFF", i_C=ClockSignal(), i_D=i, o_Q=o)
+
+
+def choice(ports) -> None:
+    """Leave the choice to Yosys."""

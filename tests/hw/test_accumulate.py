@@ -19,8 +19,10 @@ PARTS = {
 ROWS = 16
 SUMS_LATENCY = 3
 PRODUCT_AFTER = 2  #: cycles from when an operation goes to its product
-WRITE_AFTER = 4  #: cycles from a drain to the next drain, or the coming in of an operation, on its sums
-DRAIN_AFTER = 3  #: cycles from when an operation goes to a drain of its sum
+WRITE_AFTER = (
+    Accumulators.HAZARD_DISTANCE + 1
+)  #: cycles from a drain to the next drain, or the coming in of an operation, on its sums
+DRAIN_AFTER = Accumulators.HAZARD_DISTANCE  #: cycles from when an operation goes to a drain of its sum
 SETTLED = 8  #: cycles after which whatever came in is in the sums
 
 
@@ -52,7 +54,7 @@ class Bench:
         self.now = 0
         self._held = None  # target and product of the operation that waits to go
         self._drain = None  # the drain of the cycle before: it reads now
-        self._recent = deque([None] * 3, 3)  # targets that went 1, 2 and 3 cycles ago
+        self._recent = deque(maxlen=Accumulators.HAZARD_DISTANCE)  # targets that went 1, 2, ... cycles ago
         self._products = deque([0] * (PRODUCT_AFTER + 1))
         self._expected = deque([None] * SUMS_LATENCY)
 
@@ -143,14 +145,14 @@ async def adds_exactly(dut, part, rows, busy):
 
 
 @cocotb.test()
-@cocotb.parametrize(part=list(PARTS), distance=range(1, 6))
-async def stalls_at_a_distance_of_three_or_less(dut, part, distance):
-    """The second of two additions to a sum, ``distance`` operations apart, is held until 4 cycles have passed.
+@cocotb.parametrize(part=list(PARTS), distance=range(1, Accumulators.HAZARD_DISTANCE + 3))
+async def stalls_where_a_sum_is_not_in_memory_yet(dut, part, distance):
+    """The second of two additions to a sum, ``distance`` operations apart, is held until the first is in memory.
 
     With forwarding it goes at once.
     """
     bench = await begin(dut, part)
-    waits = 0 if config(part).forwarding else max(0, 4 - distance)
+    waits = 0 if config(part).forwarding else max(0, WRITE_AFTER - distance)
     target = (1, 5, 2)
     await bench.send(target, -77)
     for other in range(distance - 1):
@@ -193,7 +195,9 @@ async def drains_cost_a_cycle_only_where_the_memory_is_shared(dut, part):
 async def adds_to_one_target_back_to_back(dut, part):
     bench = await begin(dut, part)
     for product in range(1, 21):
-        assert await bench.send((0, 0, 3), product) == (0 if product <= 2 or config(part).forwarding else 3)
+        assert await bench.send((0, 0, 3), product) == (
+            0 if product <= 2 or config(part).forwarding else WRITE_AFTER - 1
+        )
     await bench.settle()
     await bench.cycle(drain=(0, 0))
     await bench.settle()

@@ -51,12 +51,12 @@ def test_positional_arguments_are_refused():
     [
         (
             {"lanes": 8, "cell_units": 2, "rows": 32, "entries": 2048, "sources": 256, "layers": 4},
-            {"lanes_per_cell": 4, "lane_bits": 2, "row_bits": 5, "unit_bits": 7, "entry_bits": 11, "count_bits": 8,
+            {"lanes_per_cell": 4, "lane_bits": 2, "row_bits": 5, "unit_bits": 7, "entry_bits": 11, "count_bits": 7,
              "source_bits": 8, "layer_bits": 2, "groups": 5, "group_bits": 3, "restore_group": 5},
         ),
         (
             {"lanes": 1, "cell_units": 1, "rows": 1, "entries": 2, "sources": 2, "layers": 1},
-            {"lanes_per_cell": 1, "lane_bits": 0, "row_bits": 1, "unit_bits": 1, "entry_bits": 1, "count_bits": 3,
+            {"lanes_per_cell": 1, "lane_bits": 0, "row_bits": 1, "unit_bits": 1, "entry_bits": 1, "count_bits": 2,
              "source_bits": 1, "layer_bits": 1, "groups": 2, "group_bits": 2, "restore_group": 2},
         ),
         (

@@ -9,11 +9,9 @@ from golden.fixed import GATES
 from hw.config import CoreConfig
 from hw.event import EventKind, ListPart
 from hw.lane import Lane
-from hw.loader import LoadKind
 from tests.hw.bench import fields, packed_directory_word, start
 from tests.hw.pins import Pins, Together
 
-NUMBER = 1
 PARTS = {"waiting": {}, "split_forwarding": {"split_banks": True, "forwarding": True}}
 BROADCAST_DELAY = 2  #: from ``ready`` to the broadcast that it allows
 DRAIN_AFTER = 2  #: from a count of markers to the drain that it allows: the scheduler's two registers
@@ -29,7 +27,7 @@ def config(part):
 
 
 def parts():
-    return Together(**{part: Lane(config(part), NUMBER) for part in PARTS})
+    return Together(**{part: Lane(config(part)) for part in PARTS})
 
 
 class Network:
@@ -46,15 +44,16 @@ class Network:
             self.lists[source] = forward, [(random.randrange(-128, 128), row, gate) for row, gate in chosen]
 
     async def load(self, pins, config):
-        """Write it as the loader does, and the same to another lane, which must not matter."""
+        """Write it as the loader does."""
         start = 0
         for source, (forward, entries) in self.lists.items():
             word = packed_directory_word(config, start, forward, len(entries))
-            await write(pins, LoadKind.DIRECTORY, source, word)
+            await pins.cycle(load={"directory": 1, "address": source, "data": word})
             for address, (weight, row, gate) in enumerate(entries, start):
-                await write(pins, LoadKind.ENTRY, address, weight & 0xFF | gate << 8 | row << 10)
+                word = weight & 0xFF | gate << 8 | row << 10
+                await pins.cycle(load={"entry": 1, "address": address, "data": word})
             start += len(entries)
-        await pins.cycle(load={"valid": 0})
+        await pins.cycle(load={})
         await pins.cycle()
 
     def part(self, source, part):
@@ -62,12 +61,6 @@ class Network:
         return {ListPart.WHOLE: entries, ListPart.FORWARD: entries[:forward], ListPart.RECURRENT: entries[forward:]}[
             part
         ]
-
-
-async def write(pins, kind, address, data):
-    for select, value in ((NUMBER, data), (1 - NUMBER, ~data & 0xFFFFFFFF)):
-        word = {"valid": 1, "kind": kind, "select": select, "address": address, "data": value}
-        await pins.cycle(load=word)
 
 
 def random_step(config, number):
@@ -105,7 +98,7 @@ class Markers:
 async def sums_what_it_is_sent(dut, part, density):
     """Steps take turns with the banks: while one is walked the other is drained, as early as the scheduler could."""
     setup = config(part)
-    pins = Pins(dut, Lane(setup, NUMBER), f"{part}__")
+    pins = Pins(dut, Lane(setup), f"{part}__")
     await start(dut)
     network = Network(setup)
     await network.load(pins, setup)
@@ -157,7 +150,7 @@ async def sums_what_it_is_sent(dut, part, density):
 async def walks_one_entry_a_cycle(dut, part):
     """A queue full of lists is walked without a bubble; its markers pass when every entry before them was accepted."""
     setup = config(part)
-    pins = Pins(dut, Lane(setup, NUMBER), f"{part}__")
+    pins = Pins(dut, Lane(setup), f"{part}__")
     await start(dut)
     entries = [(1, row, gate) for row in range(setup.rows) for gate in range(len(GATES))]
     network = Network(setup)
@@ -173,7 +166,7 @@ async def walks_one_entry_a_cycle(dut, part):
         await pins.cycle()
         busy.append(pins.get("activity").mac)
     first = busy.index(1)
-    assert busy[first:] == [1] * 3 * len(entries) + [0]
+    assert busy[first:] == [1] * 3 * len(entries) + [0, 0]
 
 
 def test_lane(simulate):
