@@ -41,7 +41,8 @@ class Scheduler(wiring.Component):
             "start": In(1), "job": In(Job(config)), "room": In(1), "idle": Out(1), "blocked": Out(1),
             "inputs_passed": In(2).array(lanes), "layers_passed": In(config.marker_bits).array(lanes),
             "drain": Out(Drain(config)).array(lanes),
-            "grant": Out(1), "lane": Out(range(lanes)), "row": Out(config.row_bits), "tag": Out(JobTag(config)),
+            "grant": Out(1), "lane": Out(max(1, config.lane_bits)), "row": Out(config.row_bits),
+            "tag": Out(JobTag(config)),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -68,7 +69,7 @@ class Scheduler(wiring.Component):
             m.d.comb += grants.eq(eligible & -eligible)
 
         rows_left_one, granted_done = Signal(), Signal(self._config.row_bits + 1)
-        granted_lane = Signal(range(lanes))
+        granted_lane = Signal.like(self.lane)
         for lane in range(lanes):
             with m.If(grants[lane]):
                 m.d.comb += [granted_done.eq(done[lane]), granted_lane.eq(lane)]
@@ -176,7 +177,7 @@ class CellGroup(wiring.Component):
             ]
 
         # The unit under way, from its grant on: at[k] is the unit granted k cycles ago.
-        address = Cat(scheduler.lane, scheduler.row) if config.lane_bits else scheduler.row
+        address = Cat(scheduler.lane[: config.lane_bits], scheduler.row)
         stages = self.sums_after + CellEgru.LATENCY
         valid, addresses, tags = [scheduler.grant], [address], [scheduler.tag]
         for k in range(stages):

@@ -63,6 +63,7 @@ def row(case: Case, measured: Efficiency | Latency) -> list[str]:
         f"{case.lanes} lanes, {case.cell_units} cell units"
         + (", split banks" if case.split_banks else "")
         + (", forwarding" if case.forwarding else "")
+        + (f", queue {case.queue_depth}" if case.queue_depth != 16 else "")
     )
     if isinstance(measured, Latency):
         early = f"{measured.last_event:.0f} cycles ({mark(measured.last_event <= case.early)} {case.early:.0f}), "

@@ -43,10 +43,30 @@ CASES = (
     Case("wide-16", "1350 inputs, 1350 units, 85 % sparse, 20 % active", "wide", 16, 2, 0.98, 0.98),
     Case("square-32", "512 inputs, 512 units, 85 %, 15 %", "square", 32, 4, 0.96, 0.96, split_banks=True),
     Case(
-        "square-64", "512 inputs, 512 units, 85 %, 15 %", "square", 64, 4, 0.93, 0.92, split_banks=True, forwarding=True
+        "square-64",
+        "512 inputs, 512 units, 85 %, 15 %",
+        "square",
+        64,
+        4,
+        0.93,
+        0.92,
+        split_banks=True,
+        forwarding=True,
+        queue_depth=32,
     ),
     Case("stack-16", "3 layers of 256, 85 %, 15 %", "stack", 16, 2, 0.96, 0.96, split_banks=True),
-    Case("banked-64", "512 units, bank-balanced", "banked", 64, 4, 0.98, 0.94, split_banks=True, forwarding=True),
+    Case(
+        "banked-64",
+        "512 units, bank-balanced",
+        "banked",
+        64,
+        4,
+        0.98,
+        0.94,
+        split_banks=True,
+        forwarding=True,
+        queue_depth=32,
+    ),
 )
 
 #: The digits network is judged by cycles: from the last input event to the result, and a step back to back. At the end

