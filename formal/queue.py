@@ -31,8 +31,8 @@ def fill(bench: Bench, queue: Queue, depth: int, *, guarded: bool = True) -> tup
     return count, here
 
 
-def queue(depth: int, guarded: bool) -> Bench:
-    bench = Bench(Queue(shape=WIDTH, depth=depth, guarded=guarded))
+def queue(depth: int, guarded: bool, direct: bool) -> Bench:
+    bench = Bench(Queue(shape=WIDTH, depth=depth, direct=direct, guarded=guarded))
     m, queue = bench.m, bench.component
     count, here = fill(bench, queue, depth, guarded=guarded)
     rules(bench)
@@ -68,7 +68,9 @@ def queue(depth: int, guarded: bool) -> Bench:
 
 
 PROOFS = [
-    Proof("queue, 2 places", partial(queue, 2, True), depth=2),
-    Proof("queue, 4 places", partial(queue, 4, True), depth=2),
-    Proof("queue, 4 places, unguarded", partial(queue, 4, False), depth=2),
+    Proof("queue, 2 places", partial(queue, 2, True, False), depth=2),
+    Proof("queue, 4 places", partial(queue, 4, True, False), depth=2),
+    Proof("queue, 4 places, direct", partial(queue, 4, True, True), depth=2),
+    Proof("queue, 4 places, unguarded", partial(queue, 4, False, False), depth=2),
+    Proof("queue, 4 places, direct, unguarded", partial(queue, 4, False, True), depth=2),
 ]

@@ -44,7 +44,7 @@ class CheckedBeat(data.StructLayout):
 class InputDecoder(wiring.Component):
     """Turn input beats into events and ends of steps; drop what is outside the network.
 
-    One beat a cycle, or two cycles for a beat that both carries an event and ends a step. Latency two cycles.
+    One beat a cycle, or two cycles for a beat that both carries an event and ends a step. Latency one cycle.
 
     Members
     -------
@@ -71,7 +71,7 @@ class InputDecoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, network = self._config, self.network
-        m.submodules.queue = queue = Queue(shape=CheckedBeat(config), depth=2)
+        m.submodules.queue = queue = Queue(shape=CheckedBeat(config), depth=2, direct=True)
 
         # Bounds that follow from the network alone are registered, so that a beat meets nothing but comparisons. They
         # are not reset: the network stays.

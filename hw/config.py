@@ -50,8 +50,9 @@ class CoreConfig:
         Whether each accumulator bank is a memory of its own. If so, a unit's sums are read while the lane goes on
         adding to the other bank; if not, the read costs the lane one cycle, and the accumulators half the memories.
     forwarding : bool
-        Whether a sum still under way to its memory is passed on to the next operation on it; if not, that operation
-        waits. Pays where lists are short: many lanes, few weights.
+        Whether a sum still under way to its memory is passed on to the next operation on it, and an event past an
+        empty queue; if not, the operation waits, and the event takes a cycle more. Pays where lists are short: many
+        lanes, few weights.
     counters : bool
         Whether the operation counters are built.
 

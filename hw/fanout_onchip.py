@@ -196,8 +196,12 @@ class FanoutOnChip(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.directory = directory = Directory(self._config)
+        # Where lists are short a lane is often empty, and a cycle from an event to its list counts.
         m.submodules.queue = queue = Queue(
-            shape=FanoutList(self._config), depth=self._config.queue_depth, guarded=False
+            shape=FanoutList(self._config),
+            depth=self._config.queue_depth,
+            direct=self._config.forwarding,
+            guarded=False,
         )
         m.submodules.walker = walker = Walker(self._config)
 

@@ -1,6 +1,6 @@
 """A queue between two streams."""
 
-from amaranth import Module, Signal
+from amaranth import Const, Module, Signal
 from amaranth.hdl import ShapeLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 class Queue(wiring.Component):
     """Hold items, first in first out: ``depth`` in a memory and the next one in a register behind it.
 
-    One item a cycle in and out; latency 2 from empty; order kept; stalls without loss on both sides. All outputs of
-    the streams are registers.
+    One item a cycle in and out; latency 2 from empty, 1 if ``direct``; order kept; stalls without loss on both sides.
+    All outputs of the streams are registers.
 
     Parameters
     ----------
@@ -19,6 +19,8 @@ class Queue(wiring.Component):
         Shape of an item.
     depth : int
         Items in memory, a power of two. They are read asynchronously, as distributed RAM does.
+    direct : bool
+        Whether an item goes straight to the register where the memory is empty: a cycle for a multiplexer.
     guarded : bool
         Whether the queue itself refuses what it has no room for. If not, ``i.ready`` is always high, and whoever sends
         counts the ``depth + 1`` places.
@@ -35,10 +37,10 @@ class Queue(wiring.Component):
         If ``depth`` is not a power of two from 2 up.
     """
 
-    def __init__(self, *, shape: ShapeLike, depth: int, guarded: bool = True):
+    def __init__(self, *, shape: ShapeLike, depth: int, direct: bool = False, guarded: bool = True):
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"depth is {depth}; it must be a power of two, 2 or more")
-        self._shape, self._depth, self._guarded = shape, depth, guarded
+        self._shape, self._depth, self._direct, self._guarded = shape, depth, direct, guarded
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "empty": Out(1)})
 
     def elaborate(self, platform):
@@ -50,10 +52,11 @@ class Queue(wiring.Component):
         filled, full = Signal(), Signal()  # of the memory
         push, move = Signal(), Signal()
         free = ~self.o.valid | self.o.ready
+        passes = ~filled & free if self._direct else Const(0)
         m.d.comb += [
             self.empty.eq(~filled & ~self.o.valid),
             self.i.ready.eq(~full),
-            push.eq(self.i.valid & ~full),
+            push.eq(self.i.valid & ~full & ~passes),
             move.eq(filled & free),
             write.en.eq(push),
             write.addr.eq(tail),
@@ -62,6 +65,8 @@ class Queue(wiring.Component):
         ]
         with m.If(free):
             m.d.sync += [self.o.payload.eq(read.data), self.o.valid.eq(filled)]
+        with m.If(passes):
+            m.d.sync += [self.o.payload.eq(self.i.payload), self.o.valid.eq(self.i.valid)]
         with m.If(push):
             m.d.sync += [tail.eq(tail + 1), filled.eq(1)]
         with m.Elif(move):

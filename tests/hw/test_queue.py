@@ -11,24 +11,31 @@ from tests.hw.bench import STALLS, StreamSink, StreamSource, start
 from tests.hw.pins import Pins, Together
 
 WIDTH = 16
-DEPTHS = (2, 16)
+KINDS = {
+    "two": {"depth": 2}, "sixteen": {"depth": 16},
+    "two_direct": {"depth": 2, "direct": True}, "sixteen_direct": {"depth": 16, "direct": True},
+}  # fmt: skip
 ITEMS = 300
 
 
 def queues():
-    return Together(**{f"depth_{depth}": Queue(shape=WIDTH, depth=depth) for depth in DEPTHS})
+    return Together(**{name: Queue(shape=WIDTH, **kind) for name, kind in KINDS.items()})
 
 
-def pins(dut, depth):
-    return Pins(dut, Queue(shape=WIDTH, depth=depth), f"depth_{depth}__")
+def pins(dut, kind):
+    return Pins(dut, Queue(shape=WIDTH, **KINDS[kind]), f"{kind}__")
+
+
+def latency(kind):
+    return 2 - KINDS[kind].get("direct", False)
 
 
 @cocotb.test()
-@cocotb.parametrize(depth=DEPTHS, source_stall=STALLS, sink_stall=STALLS)
-async def keeps_every_item_in_order(dut, depth, source_stall, sink_stall):
-    queue = pins(dut, depth)
-    source = StreamSource(dut, f"depth_{depth}__i", WIDTH, stall=source_stall)
-    sink = StreamSink(dut, f"depth_{depth}__o", WIDTH, stall=sink_stall)
+@cocotb.parametrize(kind=list(KINDS), source_stall=STALLS, sink_stall=STALLS)
+async def keeps_every_item_in_order(dut, kind, source_stall, sink_stall):
+    queue = pins(dut, kind)
+    source = StreamSource(dut, f"{kind}__i", WIDTH, stall=source_stall)
+    sink = StreamSink(dut, f"{kind}__o", WIDTH, stall=sink_stall)
     await start(dut)
     items = [random.randrange(1 << WIDTH) for _ in range(ITEMS)]
     source.send(*items)
@@ -38,45 +45,46 @@ async def keeps_every_item_in_order(dut, depth, source_stall, sink_stall):
         was = held
         held += queue.get("i__valid") and queue.get("i__ready")
         held -= queue.get("o__valid") and queue.get("o__ready")
-        assert 0 <= held <= depth + 1 and queue.get("empty") == (was == 0)
+        assert 0 <= held <= KINDS[kind]["depth"] + 1 and queue.get("empty") == (was == 0)
     assert sink.received == items
 
 
 @cocotb.test()
-@cocotb.parametrize(depth=DEPTHS)
-async def passes_an_item_in_two_cycles_when_empty(dut, depth):
-    queue = pins(dut, depth)
+@cocotb.parametrize(kind=list(KINDS))
+async def passes_an_item_when_empty(dut, kind):
+    queue = pins(dut, kind)
     await start(dut)
     await queue.cycle(i__valid=1, i__payload=0x1234, o__ready=1)
     assert queue.get("i__ready") and not queue.get("o__valid")
     await queue.cycle(i__valid=0)
-    assert not queue.get("o__valid")
-    await queue.cycle()
+    if latency(kind) == 2:
+        assert not queue.get("o__valid")
+        await queue.cycle()
     assert queue.get("o__valid") and queue.get("o__payload") == 0x1234
     await queue.cycle()
     assert not queue.get("o__valid")
 
 
 @cocotb.test()
-@cocotb.parametrize(depth=DEPTHS, held=(0, 1))
-async def takes_and_gives_one_item_a_cycle(dut, depth, held):
+@cocotb.parametrize(kind=list(KINDS), held=(0, 1))
+async def takes_and_gives_one_item_a_cycle(dut, kind, held):
     """Whatever the number of items that wait in it."""
-    queue = pins(dut, depth)
+    queue = pins(dut, kind)
     await start(dut)
     for item in range(held):
         await queue.cycle(i__valid=1, i__payload=item)
     for item in range(held, 50):
         await queue.cycle(i__valid=1, i__payload=item, o__ready=1)
         assert queue.get("i__ready")
-        assert queue.get("o__valid") == (item > 1)
-        if item > 1:
-            assert queue.get("o__payload") == item - 2
+        assert queue.get("o__valid") == (item >= latency(kind))
+        if item >= latency(kind):
+            assert queue.get("o__payload") == item - latency(kind)
 
 
 @cocotb.test()
-@cocotb.parametrize(depth=DEPTHS)
-async def holds_as_many_items_as_it_says(dut, depth):
-    queue = pins(dut, depth)
+@cocotb.parametrize(kind=list(KINDS))
+async def holds_as_many_items_as_it_says(dut, kind):
+    queue, depth = pins(dut, kind), KINDS[kind]["depth"]
     await start(dut)
     for item in range(depth + 1):
         while True:
