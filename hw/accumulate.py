@@ -63,12 +63,9 @@ class Accumulators(wiring.Component):
         # The next operation is compared on its way in: bit k of ``matches`` says that the operation held has the target
         # of the one that went k + 1 cycles ago. (It comes in only when the one before it, if any, goes.)
         matches, waits = Signal(self.HAZARD_DISTANCE), Signal()
-        same = Signal(self.HAZARD_DISTANCE, attrs={"keep": 1})
-        m.d.comb += same.eq(
-            Cat(
-                went & (earlier.as_value() == self.i.payload.as_value())
-                for went, earlier in zip([held, *valid[1:-1]], targets[:-1], strict=True)
-            )
+        same = Cat(
+            went & (earlier.as_value() == self.i.payload.as_value())
+            for went, earlier in zip([held, *valid[1:-1]], targets[:-1], strict=True)
         )
         with m.If(self.i.ready):
             m.d.sync += [held.eq(self.i.valid), target.eq(self.i.payload), matches.eq(same), waits.eq(same.any())]

@@ -129,10 +129,7 @@ class Walker(wiring.Component):
         ]
 
         current = Signal(FanoutList(self._config), reset_less=True)  # ``start`` is the entry to read next
-        walking = Signal()
-        ending = Signal(
-            attrs={"keep": 1}
-        )  # one net for all the registers that it moves, not a copy of its logic in each
+        walking, ending = Signal(), Signal()
         m.d.comb += [
             entries.read_addr.eq(current.start),
             ending.eq(~walking | (current.kind != EventKind.EVENT) | follows(current.stop, current.start)),
