@@ -44,11 +44,15 @@ SEGMENT_BITS = 9  #: 512 segments over [-8, 8)
 FRACTION_BITS = PRE_BITS - SEGMENT_BITS  #: position inside a segment
 
 
+def half_step(shift: int | Integers) -> Integers:
+    """Return what, added before a right shift, makes it round half up: half of its step, 0 if it drops no bit."""
+    shift = np.asarray(shift, np.int64)
+    return np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
+
+
 def round_shift(x: Integers, shift: int | Integers) -> Integers:
     """Return ``x / 2**shift`` rounded half up; ``shift`` >= 0."""
-    x, shift = np.asarray(x, np.int64), np.asarray(shift, np.int64)
-    half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
-    return (x + half) >> shift
+    return (np.asarray(x, np.int64) + half_step(shift)) >> np.asarray(shift, np.int64)
 
 
 def saturate(x: Integers, bits: int) -> Integers:

@@ -249,7 +249,7 @@ def accumulator_bits(network: FixedNetwork) -> int:
     """Return the signed width that holds every sum of the network, whatever the inputs and the order of summation.
 
     A sum, and each of its partial sums, is at most ``|bias| + sum |w| * v`` in magnitude, with v the largest value of
-    the weight's source: ``2**(input_bits - 1)`` for an input, ``2**y_bits - 1`` for a unit.
+    the weight's source: ``2**(input_bits - 1)`` for an input, ``2**y_bits - 1`` for a unit. What rounds it adds to it.
     """
     bound, largest = 0, 1 << (network.input_bits - 1)
     y_max = (1 << network.y_bits) - 1
@@ -257,7 +257,7 @@ def accumulator_bits(network: FixedNetwork) -> int:
         z, r, gx = np.split(np.abs(layer.kernel.astype(np.int64)).sum(axis=0) * largest, 3)
         recurrent_z, recurrent_r, gh = np.split(np.abs(layer.recurrent_kernel.astype(np.int64)).sum(axis=0) * y_max, 3)
         sums = np.stack([gx, z + recurrent_z, r + recurrent_r, gh]) + np.abs(layer.bias.astype(np.int64))
-        bound, largest = max(bound, int(sums.max())), y_max
+        bound, largest = max(bound, int((sums + fixed.half_step(layer.shifts)[:, None]).max())), y_max
     if network.readout is not None:
         sums = np.abs(network.readout.kernel.astype(np.int64)).sum(axis=0) * y_max
         bound = max(bound, int((sums + np.abs(network.readout.bias.astype(np.int64))).max()))

@@ -88,7 +88,7 @@ def collect(network: FixedNetwork, placement: Placement, *, cell_units: int, con
     layers, first = [], network.inputs
     for layer, place, base, rows in zip(network.layers, places, placement.base, placement.rows, strict=False):
         threshold[place], present[place], identity[place] = layer.threshold, 1, first + np.arange(layer.units)
-        bias[:, *place] = layer.bias
+        bias[:, *place] = layer.bias + fixed.half_step(layer.shifts)[:, None]
         layers.append(LayerPlace(base, rows, layer.shifts, first, layer.units))
         first += layer.units
     if network.readout is not None:

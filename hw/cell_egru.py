@@ -21,19 +21,20 @@ def saturate(value, bits):
 
 
 class Rescale(wiring.Component):
-    """Bring a sum to 12 fraction bits: shift right, round half up, saturate (:func:`golden.fixed.rescale`).
+    """Bring a sum to 12 fraction bits: shift right, saturate (:func:`golden.fixed.rescale` after its rounding).
 
-    One sum a cycle, latency 3, no stalls.
+    One sum a cycle, latency 2, no stalls.
 
     Members
     -------
     total : In(signed(acc_bits))
+        With half a step of the shift in it, which rounds.
     shift : In(5)
-        Right shift plus 4; must hold for the 2 cycles that a sum takes to pass the shifter.
+        Right shift plus 4.
     scaled : Out(signed(bits)), Q3.12 or Q5.12
     """
 
-    LATENCY = 3
+    LATENCY = 2
 
     def __init__(self, *, acc_bits: int, bits: int):
         self._bits = bits
@@ -41,15 +42,12 @@ class Rescale(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # One bit below the result is kept for rounding.
-        wide = signed(len(self.total) + fixed.SHIFT_GUARD + 1)
-        coarse, fine = Signal(wide, reset_less=True), Signal(wide, reset_less=True)
-        fine_shift = Signal(3, reset_less=True)
+        # In two stages of multiplexers, by 0 to 3 times 8 and by 0 to 7: Yosys makes more of it by itself.
+        coarse = (self.total << fixed.SHIFT_GUARD) >> (self.shift[3:] << 3)
+        shifted = Signal(signed(len(self.total) + fixed.SHIFT_GUARD), reset_less=True)
         m.d.sync += [
-            coarse.eq((self.total << (fixed.SHIFT_GUARD + 1)) >> (self.shift[3:] << 3)),
-            fine_shift.eq(self.shift[:3]),
-            fine.eq(coarse >> fine_shift),
-            self.scaled.eq(saturate((fine + 1) >> 1, self._bits)),
+            shifted.eq(coarse >> self.shift[:3]),
+            self.scaled.eq(saturate(shifted, self._bits)),
         ]
         return m
 
@@ -63,9 +61,9 @@ class CellEgru(wiring.Component):
     Members
     -------
     sums, bias : In(ArrayLayout(signed(acc_bits), 4))
-        gx, z, r, gh.
+        gx, z, r, gh. A bias has half a step of its sum's shift in it.
     shifts : In(ArrayLayout(5, 4))
-        Of the unit that went in one cycle ago, and the one before.
+        Of the unit that went in one cycle ago.
     h : In(signed(16)), Q0.15
     threshold : In(15), Q0.15
     h_next : Out(signed(16)), fires : Out(1), y : Out(y_bits)
@@ -77,7 +75,7 @@ class CellEgru(wiring.Component):
     GATE_AT = PRE_AT + Nonlinearity.LATENCY
     RESET_AT = GATE_AT + MULTIPLIER_LATENCY
     CANDIDATE_AT = RESET_AT + 1 + Nonlinearity.LATENCY
-    STATE_AT = CANDIDATE_AT
+    STATE_AT = CANDIDATE_AT - 1
     BLEND_AT = CANDIDATE_AT + MULTIPLIER_LATENCY
     THRESHOLD_AT = BLEND_AT - 1
     LATENCY = BLEND_AT + 2
@@ -96,9 +94,9 @@ class CellEgru(wiring.Component):
         one = fixed.STATE_FRACTION
         half = Const(1 << (one - 1), one)
 
-        def plus(value, product):
-            # value + round(product / 2**15) in one addition: the rounding bit is the fraction that ``value`` lacks.
-            return (Cat(half, value).as_signed() + product) >> one
+        def with_half(value):
+            # With a fraction of a half: one addition and a shift then round.
+            return Cat(half, value).as_signed()
 
         # Sums with biases, at 12 fraction bits.
         scaled = {}
@@ -125,31 +123,37 @@ class CellEgru(wiring.Component):
             reset_product.b.eq(delay(m, scaled["gh"], self.GATE_AT - self.PRE_AT, "gh")),
             tanh.pre.eq(candidate_pre),
         ]
-        m.d.sync += candidate_pre.eq(saturate(plus(gx, reset_product.product), fixed.PRE_BITS))
+        m.d.sync += candidate_pre.eq(saturate((with_half(gx) + reset_product.product) >> one, fixed.PRE_BITS))
 
-        # c = g + z * (h - g); beside it c - thr, from g - thr, so that no subtraction follows.
-        m.submodules.blend_product = blend_product = Multiplier(unsigned(one), signed(17))
-        g_before = delay(m, tanh.value, self.THRESHOLD_AT - self.CANDIDATE_AT, "g")
-        g = delay(m, g_before, 1, "g_last")
-        g_above = Signal(signed(17), reset_less=True)
+        # c = g + z * (h - g) = z * h + (1 - z) * g, and beside it c - thr - 1, whose sign tells whether c > thr. What
+        # does not depend on g is ready before it.
+        m.submodules.kept_product = kept_product = Multiplier(unsigned(one), signed(16))
+        m.submodules.new_product = new_product = Multiplier(unsigned(one + 1), signed(16))
+        z = delay(m, sigmoid_z.value, self.STATE_AT - self.GATE_AT, "z")
+        remainder = Signal(one + 1, reset_less=True)
+        kept = Signal(signed(16 + one), reset_less=True)
+        kept_beyond = Signal(signed(16 + one + 1), reset_less=True)
         c = Signal(signed(16), reset_less=True)
-        above = Signal(signed(17), reset_less=True)
+        beyond = Signal(signed(17), reset_less=True)
         m.d.comb += [
-            blend_product.a.eq(delay(m, sigmoid_z.value, self.CANDIDATE_AT - self.GATE_AT, "z")),
-            blend_product.b.eq(self.h - tanh.value),
+            kept_product.a.eq(z),
+            kept_product.b.eq(self.h),
+            new_product.a.eq(remainder),
+            new_product.b.eq(tanh.value),
         ]
         m.d.sync += [
-            g_above.eq(g_before - self.threshold),
-            c.eq(plus(g, blend_product.product)),
-            above.eq(plus(g_above, blend_product.product)),
+            remainder.eq((1 << one) - z),
+            kept.eq(kept_product.product + half),
+            kept_beyond.eq(kept_product.product + with_half(~Cat(self.threshold, 0))),
+            c.eq((kept + new_product.product) >> one),
+            beyond.eq((kept_beyond + new_product.product) >> one),
         ]
 
         # o = c > thr, h = c - o * thr, y = o * c
-        fires = Signal()
-        m.d.comb += fires.eq(above > 0)
+        fires = ~beyond[-1]
         m.d.sync += [
             self.fires.eq(fires),
-            self.h_next.eq(Mux(fires, above, c)),
+            self.h_next.eq(Mux(fires, beyond + 1, c)),
             self.y.eq(Mux(fires, self._event_value(c), 0)),
         ]
         return m

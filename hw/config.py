@@ -10,7 +10,7 @@ from functools import cached_property
 from golden.fanout import Capacity, required
 from golden.network import FixedNetwork
 
-REVISION = 1  #: of the datapath and its memory layout; part of every configuration identity
+REVISION = 2  #: of the datapath and its memory layout; part of every configuration identity
 
 
 def _bits(count: int) -> int:

@@ -94,7 +94,7 @@ def follows(b: Value, a: Value) -> Value:
 class Walker(wiring.Component):
     """Walk fan-out lists: one entry a cycle, no bubble between lists, a marker costs one cycle.
 
-    Latency 4 from an idle walker, order kept.
+    Order kept.
 
     Members
     -------
@@ -106,11 +106,12 @@ class Walker(wiring.Component):
         Moves everything; what is at the output is taken.
     """
 
-    #: From a list's acceptance to its first entry: the memory, and a register before entries are compared.
-    LATENCY = 1 + MEMORY_LATENCY + 1
-
     def __init__(self, config: CoreConfig):
         self._config = config
+        # Where targets may have to wait they are compared, and a register after the memory comes first.
+        self._compared = not config.forwarding
+        #: Cycles from the acceptance of a list by an idle walker to its first entry.
+        self.latency = 1 + MEMORY_LATENCY + self._compared
         super().__init__({
             "i": In(stream.Signature(FanoutList(config))),
             "write_en": In(1), "write_addr": In(range(config.entries)), "write_data": In(Entry(config)),
@@ -142,15 +143,17 @@ class Walker(wiring.Component):
 
         # What the event brought keeps pace with the read.
         brought, valid = Cat(current.kind, current.value, current.bank, current.group), walking
-        for stage in range(self.LATENCY - 1):
+        for stage in range(self.latency - 1):
             brought_next = Signal(len(brought), name=f"brought_{stage}", reset_less=True)
             valid_next = Signal(name=f"valid_{stage}")
             with m.If(advance):
                 m.d.sync += [brought_next.eq(brought), valid_next.eq(valid)]
             brought, valid = brought_next, valid_next
-        entry = Signal(Entry(self._config), reset_less=True)
-        with m.If(advance):
-            m.d.sync += entry.eq(entries.read_data)
+        entry = entries.read_data
+        if self._compared:
+            entry = Signal(Entry(self._config), reset_less=True)
+            with m.If(advance):
+                m.d.sync += entry.eq(entries.read_data)
         o = self.o
         m.d.comb += [
             self.o_valid.eq(valid),

@@ -12,8 +12,9 @@ from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
 class Nonlinearity(wiring.Component):
     """Evaluate a table of :mod:`golden.fixed`: ``base + round(slope * fraction / 128)``.
 
-    One value a cycle, latency 4, no stalls. The product is small enough to be added up from its parts in two stages of
-    logic, sooner than through a multiplier with its own registers.
+    One value a cycle, latency 4, no stalls. The product is small enough to be added up from its parts, an adder a
+    cycle, sooner than through a multiplier with its own registers. ``value`` comes out of the last adder: whoever takes
+    it has a register there.
 
     Parameters
     ----------
@@ -47,14 +48,16 @@ class Nonlinearity(wiring.Component):
 
         # base * 128 + 64 + slope * fraction, as a tree of sums: 64 rounds half up.
         segment, fraction = segments.read_data, delay(m, self.pre[: fixed.FRACTION_BITS], MEMORY_LATENCY, "fraction")
-        parts = [Mux(bit, segment.slope, 0) << k for k, bit in enumerate(fraction)]
         half = Const(1 << (fixed.FRACTION_BITS - 1), fixed.FRACTION_BITS)
-        sum_shape = signed(16 + fixed.FRACTION_BITS)
-        low, high, total = Signal(sum_shape, reset_less=True), Signal(sum_shape, reset_less=True), Signal(sum_shape)
-        m.d.sync += [
-            low.eq((Cat(half, segment.base).as_signed() + parts[0]) + (parts[1] + parts[2])),
-            high.eq((parts[3] + parts[4]) + (parts[5] + parts[6])),
-            self.value.eq(total >> fixed.FRACTION_BITS),
-        ]
-        m.d.comb += total.eq(low + high)
+        terms = [Cat(half, segment.base).as_signed()]
+        terms += [Mux(bit, segment.slope, 0) << k for k, bit in enumerate(fraction)]
+        for level in ("pair", "four"):
+            sums = []
+            for k in range(0, len(terms), 2):
+                total = terms[k] + terms[k + 1]
+                register = Signal(total.shape(), name=f"{level}_{k}", reset_less=True)
+                m.d.sync += register.eq(total)
+                sums.append(register)
+            terms = sums
+        m.d.comb += self.value.eq(sum(terms) >> fixed.FRACTION_BITS)
         return m

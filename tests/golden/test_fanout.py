@@ -101,7 +101,10 @@ def rebuild(image, network):
             layer,
             kernel=kernels[l],
             recurrent_kernel=recurrents[l],
-            bias=tensor(bias, l).astype(np.int32),
+            # An image's biases have half a step of the shift in them.
+            bias=(tensor(bias, l) - np.array([[1 << s >> 1 if s > 0 else 0] for s in image.layers[l].shifts])).astype(
+                np.int32
+            ),
             threshold=tensor(threshold, l).astype(np.int16),
             sum_exponents=tuple(-shift - 12 for shift in image.layers[l].shifts),
         )

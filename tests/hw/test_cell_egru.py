@@ -14,7 +14,6 @@ RESCALES = {"narrow": (20, fixed.PRE_BITS), "wide": (32, fixed.ADDEND_BITS)}  #:
 CELLS = {8: 24, 12: 20, 15: 28, 16: 32}  #: y_bits: acc_bits
 VECTORS = 3000
 BLOCK = 100  # vectors that share their shifts, as the units of a layer do
-RESCALE_HOLD = 2  # cycles that a shift must hold
 
 
 def config(y_bits):
@@ -33,19 +32,20 @@ def parts():
 
 @cocotb.test()
 @cocotb.parametrize(name=list(RESCALES))
-async def rescales_rounds_and_saturates(dut, name):
+async def rescales_and_saturates(dut, name):
+    """What comes in has half a step in it, which the oracle adds."""
     acc_bits, bits = RESCALES[name]
     pins = Pins(dut, Rescale(acc_bits=acc_bits, bits=bits), f"{name}__")
     await start(dut)
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     low, high = -(1 << acc_bits - 1), (1 << acc_bits - 1) - 1
     for shift in range(fixed.SHIFT_MIN, fixed.SHIFT_MAX + 1):
-        # Around every border: the ends, zero, the halves that round, and where saturation begins.
+        # Around every border: the ends, zero, where a step begins, and where saturation does.
         border = [1 << k for k in range(acc_bits - 1)] + [(1 << bits - 1 + max(shift, 0)) + d for d in (-2, -1, 0, 1)]
         totals = np.array([low, high, 0, -1, *border, *(-b for b in border), *(3 * b for b in border)])
         totals = np.clip(np.concatenate([totals, totals - 1, rng.integers(low, high + 1, 60)]), low, high)
-        expected = fixed.rescale(totals, shift, bits)
-        totals = [*totals.tolist(), *[0] * (Rescale.LATENCY + RESCALE_HOLD)]
+        expected = fixed.rescale(totals - fixed.half_step(shift), shift, bits)
+        totals = [*totals.tolist(), *[0] * Rescale.LATENCY]
         for cycle, total in enumerate(totals):
             await pins.cycle(total=total, shift=shift + fixed.SHIFT_GUARD)
             if Rescale.LATENCY <= cycle < Rescale.LATENCY + len(expected):
@@ -90,9 +90,9 @@ def draw_vectors(rng, acc_bits, y_bits):
 
 
 def cell_each(totals, shifts, h, threshold, y_bits):
-    """:func:`golden.fixed.cell`, block by block."""
+    """:func:`golden.fixed.cell`, block by block; ``totals`` have half a step of their shift in them."""
     parts = [
-        fixed.cell(totals[:, s], tuple(shifts[k]), h[s], threshold[s], y_bits)
+        fixed.cell(totals[:, s] - fixed.half_step(shifts[k])[:, None], tuple(shifts[k]), h[s], threshold[s], y_bits)
         for k, s in ((k, slice(k * BLOCK, (k + 1) * BLOCK)) for k in range(len(shifts)))
     ]
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
@@ -112,26 +112,22 @@ async def updates_as_the_oracle(dut, y_bits):
     assert silent.sum() > 10 if y_bits < 14 else not silent.any()
     assert (y == (1 << y_bits) - 1).any() or y_bits > 15
 
-    # Between blocks the shifts change, and nothing goes in meanwhile.
-    at = [k + RESCALE_HOLD * (k // BLOCK) for k in range(VECTORS)]
-    unit_at = dict(zip(at, range(VECTORS), strict=True))
     sums, bias = sums.T.tolist(), bias.T.tolist()
     h, threshold, shifts = h.tolist(), threshold.tolist(), (shifts + fixed.SHIFT_GUARD).tolist()
     expected = list(zip(h_next.tolist(), fires.tolist(), y.tolist(), strict=True))
-    for cycle in range(at[-1] + CellEgru.LATENCY + 1):
+    for cycle in range(VECTORS + CellEgru.LATENCY):
         inputs = {}
-        if (k := unit_at.get(cycle)) is not None:
-            inputs |= {"sums": sums[k], "bias": bias[k]}
-        if (k := unit_at.get(cycle - 1)) is not None and k % BLOCK == 0:
+        if cycle < VECTORS:
+            inputs |= {"sums": sums[cycle], "bias": bias[cycle]}
+        if 0 <= (k := cycle - 1) < VECTORS:
             inputs["shifts"] = shifts[k // BLOCK]
-        if (k := unit_at.get(cycle - CellEgru.STATE_AT)) is not None:
+        if 0 <= (k := cycle - CellEgru.STATE_AT) < VECTORS:
             inputs["h"] = h[k]
-        if (k := unit_at.get(cycle - CellEgru.THRESHOLD_AT)) is not None:
+        if 0 <= (k := cycle - CellEgru.THRESHOLD_AT) < VECTORS:
             inputs["threshold"] = threshold[k]
         await pins.cycle(**inputs)
-        if (k := unit_at.get(cycle - CellEgru.LATENCY)) is not None:
-            got = pins.get("h_next"), pins.get("fires"), pins.get("y")
-            assert got == expected[k], f"unit {k}"
+        if (k := cycle - CellEgru.LATENCY) >= 0:
+            assert (pins.get("h_next"), pins.get("fires"), pins.get("y")) == expected[k], f"unit {k}"
 
 
 def test_cell(simulate):

@@ -234,7 +234,8 @@ class Bench:
             return
         old = np.zeros_like(self.h[:, where]) if fresh else self.h[:, where]
         shifts = tuple(self.shifts[layer].tolist())
-        h, fires, y = fixed.cell(totals, shifts, old, self.threshold[:, where], CONFIG.y_bits)
+        halves = fixed.half_step(shifts)[:, None, None]  # which the biases of a network have in them
+        h, fires, y = fixed.cell(totals - halves, shifts, old, self.threshold[:, where], CONFIG.y_bits)
         self.h[:, where] = h
         updates = [array[here].tolist() for array in (names, h, fires, y)]
         assert sorted(self.updates) == sorted(zip(*updates, strict=True))

@@ -199,7 +199,7 @@ async def walks_one_entry_a_cycle(dut, lengths):
     while not pins.get("i__valid"):
         await pins.cycle()
     steps = sum(max(1, length) for length in lengths)
-    expected = [False] * Walker.LATENCY + [True] * steps + [False] * 5
+    expected = [False] * Walker(CONFIG).latency + [True] * steps + [False] * 5
     for cycle, valid in enumerate(expected):
         assert pins.get("o_valid") == valid, f"cycle {cycle}"
         await pins.cycle()
@@ -258,7 +258,7 @@ async def uses_its_whole_queue_and_is_ready_again_when_it_is_empty(dut):
     assert places - FanoutOnChip.SLACK < sent <= places
     pins.set(advance=1, valid=0)
     passed = 0
-    for _ in range(2 * places + Walker.LATENCY):
+    for _ in range(2 * places + Walker(CONFIG).latency):
         await pins.cycle()
         passed += pins.get("o_valid")
     assert passed == sent and pins.get("ready")
