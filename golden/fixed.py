@@ -23,7 +23,7 @@ from __future__ import annotations
 from decimal import Decimal, localcontext
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Integers = NDArray[np.int64]
 
@@ -44,7 +44,7 @@ SEGMENT_BITS = 9  #: 512 segments over [-8, 8)
 FRACTION_BITS = PRE_BITS - SEGMENT_BITS  #: position inside a segment
 
 
-def half_step(shift: int | Integers) -> Integers:
+def half_step(shift: ArrayLike) -> Integers:
     """Return what, added before a right shift, makes it round half up: half of its step, 0 if it drops no bit."""
     shift = np.asarray(shift, np.int64)
     return np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
