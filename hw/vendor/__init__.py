@@ -18,8 +18,8 @@ _FAMILIES = {"ecp5": ecp5, "gowin": gowin, "ice40": ice40}
 def primitives(platform: Any) -> ModuleType | None:
     """Return the module that builds with the blocks of a platform's device, or None for plain HDL.
 
-    Each has ``memory(ports)``, ``single_port_memory(ports)``, ``multiplier(ports)`` and ``choice(ports)``, which return
-    a module connected to a component's ports, or None where the plain HDL does as well; and ``register(i, o)``, which
-    returns the instance of one flip-flop.
+    Each has ``memory(ports)``, ``single_port_memory(ports)``, ``parted_memory(ports)``, ``multiplier(ports)`` and
+    ``choice(ports)``, which return a module connected to a component's ports, or None where the plain HDL does as well;
+    and ``register(i, o)``, which returns the instance of one flip-flop.
     """
     return _FAMILIES.get(family(platform))

@@ -14,7 +14,10 @@ from amaranth.utils import ceil_log2
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a memory: what it holds and what it is connected to, all as plain bits."""
+    """One block of a memory: what it holds and what it is connected to, all as plain bits.
+
+    ``write_units`` tells which of its equal parts are written, the lowest first; None stands for all.
+    """
 
     width: int
     init: tuple[int, ...]
@@ -24,6 +27,7 @@ class Block:
     write_en: Value
     write_addr: Value
     write_data: Value
+    write_units: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Column:
 def columns(width: int, depth: int, geometries: Mapping[int, int]) -> tuple[Column, ...]:
     """Cut a memory into columns of blocks: few blocks, and little to select from behind them.
 
-    A selector lengthens the path out of the memory, so none is used where that takes at most a quarter more blocks.
+    A selector lengthens the path out of the memory, so none is used where that takes at most an eighth more blocks.
 
     Parameters
     ----------
@@ -51,7 +55,7 @@ def columns(width: int, depth: int, geometries: Mapping[int, int]) -> tuple[Colu
     if not deep:
         return fewest
     unselected = _fewest_blocks(width, depth, deep)
-    return unselected if 4 * len(unselected) <= 5 * sum(column.stack for column in fewest) else fewest
+    return unselected if 8 * len(unselected) <= 9 * sum(column.stack for column in fewest) else fewest
 
 
 def _fewest_blocks(width: int, depth: int, geometries: Mapping[int, int]) -> tuple[Column, ...]:
@@ -126,6 +130,59 @@ def memory(
             select = enabled(m, select, ports.read_en, f"{stage}_select_{column.start}")
         m.d.comb += word[used].eq(Array(outputs)[select] if column.stack > 1 else outputs[0])
     m.d.comb += read_data.eq(word if output_register else enabled(m, word, ports.read_en, "output"))
+    return m
+
+
+def parted_memory(
+    ports: wiring.Component,
+    *,
+    width: int,
+    rows: int,
+    unit: int,
+    place: Callable[[Block], Instance],
+    output_register: bool = True,
+) -> Module | None:
+    """Build a memory whose parts are written one by one from blocks that lie side by side, a row deep each.
+
+    Returns None where it has more rows than a block.
+
+    Parameters
+    ----------
+    ports : PartedMemory
+        What to connect to.
+    width, rows : int
+        Shape of a block.
+    unit : int
+        Bits of a block that are written together; a part takes whole ones.
+    place, output_register
+        See :func:`memory`.
+    """
+    if ports.depth > rows:
+        return None
+    m = Module()
+    part_bits = len(ports.write_data)
+    units = -(-part_bits // unit)  # of a part
+    padded = Cat(ports.write_data, Const(0, units * unit - part_bits))
+    words = [padded.word_select(k, unit) for k in range(units)] * len(ports.write_en)
+    enables = [enable for enable in ports.write_en for _ in range(units)]
+    each = width // unit  # units of a block
+    read = []
+    for first in range(0, len(words), each):
+        here = slice(first, first + each)
+        missing = each - len(words[here])
+        output = Signal(width, name=f"output_{first}")
+        write_units = Cat(*enables[here], Const(0, missing))
+        m.submodules[f"units_{first}"] = place(Block(
+            width=width, init=(), read_en=ports.read_en, read_addr=ports.read_addr, read_data=output,
+            write_en=write_units.any(), write_addr=ports.write_addr,
+            write_data=Cat(*words[here], Const(0, missing * unit)), write_units=write_units,
+        ))  # fmt: skip
+        read.append(output)
+    word = Cat(read)
+    if not output_register:
+        word = enabled(m, word, ports.read_en, "output")
+    for part, data in enumerate(ports.read_data):
+        m.d.comb += Value.cast(data).eq(word[part * units * unit :][:part_bits])
     return m
 
 

@@ -28,6 +28,13 @@ def memory(ports) -> Module:
 single_port_memory = memory
 
 
+def parted_memory(ports) -> Module | None:
+    """Build a memory whose parts are written one by one: from block RAM by the bytes of 9 bits of its widest words."""
+    if ports.depth <= DISTRIBUTED_ROWS:
+        return None
+    return blocks.parted_memory(ports, width=36, rows=GEOMETRIES[36], unit=9, place=_dp16kd)
+
+
 def _dp16kd(block: Block) -> Instance:
     """Instance a block RAM that writes through port A and reads through port B.
 
@@ -38,6 +45,8 @@ def _dp16kd(block: Block) -> Instance:
     # Addresses count bits, a word of 9 as 8. Port A's lowest bits enable the bytes of words of 18 and 36.
     unused = {36: 5, 18: 4, 9: 3, 4: 2, 2: 1, 1: 0}[block.width]
     bytes_enabled = Const({36: 0b01111, 18: 0b0011}.get(block.width, 0), unused)
+    if block.write_units is not None:
+        bytes_enabled = Cat(block.write_units, Const(0, unused - len(block.write_units)))
     pins = {"ADA": Cat(bytes_enabled, block.write_addr), "ADB": Cat(Const(0, unused), block.read_addr)}
     outputs = {"DOB": block.read_data}
     if wide:

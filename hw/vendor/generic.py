@@ -7,7 +7,7 @@ be used without changing anything around them. What is built is plain HDL, or, f
 
 from amaranth import Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -69,6 +69,47 @@ class PipelinedMemory(wiring.Component):
         with m.If(self.read_en):
             m.d.sync += output.eq(read.data)
         m.d.comb += self.read_data.eq(output)
+        return m
+
+
+class PartedMemory(wiring.Component):
+    """As :class:`PipelinedMemory`, with rows of several equal parts that are read together and written one by one.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of a part.
+    parts, depth : int
+        Parts of a row, and rows.
+
+    Members
+    -------
+    read_en : In(1), read_addr : In(range(depth)), read_data : Out(ArrayLayout(shape, parts))
+    write_en : In(parts), write_addr : In(range(depth)), write_data : In(shape)
+        Goes to each part that is enabled.
+    """
+
+    def __init__(self, *, shape: ShapeLike, parts: int, depth: int):
+        self.shape, self.parts, self.depth = shape, parts, depth
+        super().__init__({
+            "read_en": In(1, init=1), "read_addr": In(range(depth)), "read_data": Out(data.ArrayLayout(shape, parts)),
+            "write_en": In(parts), "write_addr": In(range(depth)), "write_data": In(shape),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        library = primitives(platform)
+        module = library.parted_memory(self) if library is not None else None
+        return module or self._memory_a_part()
+
+    def _memory_a_part(self):
+        m = Module()
+        for part in range(self.parts):
+            m.submodules[f"part_{part}"] = memory = PipelinedMemory(shape=self.shape, depth=self.depth)
+            m.d.comb += [
+                memory.read_en.eq(self.read_en), memory.read_addr.eq(self.read_addr),
+                self.read_data[part].eq(memory.read_data), memory.write_en.eq(self.write_en[part]),
+                memory.write_addr.eq(self.write_addr), memory.write_data.eq(self.write_data),
+            ]  # fmt: skip
         return m
 
 

@@ -30,6 +30,13 @@ def memory(ports) -> Module:
 single_port_memory = memory
 
 
+def parted_memory(ports) -> Module | None:
+    """Build a memory whose parts are written one by one: from block RAM by the bytes of 9 bits of its widest words."""
+    if ports.depth <= DISTRIBUTED_ROWS:
+        return None
+    return blocks.parted_memory(ports, width=36, rows=GEOMETRIES[36], unit=9, place=_sdpb)
+
+
 def _sdpb(block: Block) -> Instance:
     """Instance a block RAM in semi dual port mode: SDPX9B for words of whole 9 bits, SDPB for narrower ones."""
     nines = block.width >= 9
@@ -37,6 +44,8 @@ def _sdpb(block: Block) -> Instance:
     # Addresses count bits, a word of 9 as 8. Port A's lowest bits enable the bytes of words of 18 and 36.
     unused = {36: 5, 18: 4, 9: 3, 4: 2, 2: 1, 1: 0}[block.width]
     bytes_enabled = Const({36: 0b01111, 18: 0b0011}.get(block.width, 0), unused)
+    if block.write_units is not None:
+        bytes_enabled = Cat(block.write_units, Const(0, unused - len(block.write_units)))
     content = sum(row << block.width * k for k, row in enumerate(block.init))
     lines = [content >> line_bits * k & (1 << line_bits) - 1 for k in range(64)]
     read_data = Cat(block.read_data, Signal(data_bits - block.width, name="unused"))

@@ -25,6 +25,11 @@ def memory(ports) -> Module:
     return blocks.memory(ports, GEOMETRIES, _ram40_4k, output_register=False)
 
 
+def parted_memory(ports) -> Module | None:
+    """Build a memory whose parts are written one by one: by the bits of words of 16."""
+    return blocks.parted_memory(ports, width=16, rows=GEOMETRIES[16], unit=1, place=_ram40_4k, output_register=False)
+
+
 def _ram40_4k(block: Block) -> Instance:
     """Instance a block RAM. Words narrower than 16 bits lie interleaved in its 256 rows.
 
@@ -51,7 +56,7 @@ def _ram40_4k(block: Block) -> Instance:
         o_RDATA=Cat(read_pins),
         i_WCLK=clock, i_WCLKE=block.write_en, i_WE=1,
         i_WADDR=Cat(block.write_addr, Const(0, 11 - len(block.write_addr))),
-        i_WDATA=Cat(write_pins), i_MASK=Const(0, 16),
+        i_WDATA=Cat(write_pins), i_MASK=Const(0, 16) if block.write_units is None else ~block.write_units,
         **{f"p_INIT_{k:X}": Const(line, 256) for k, line in enumerate(lines) if line},
     )  # fmt: skip
 

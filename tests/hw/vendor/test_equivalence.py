@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In
 
 from hw.emit import emit
 from hw.vendor import DEVICES
-from hw.vendor.generic import Choice, Multiplier, PipelinedMemory, Relay, SinglePortMemory
+from hw.vendor.generic import Choice, Multiplier, PartedMemory, PipelinedMemory, Relay, SinglePortMemory
 from tests.hw.pins import Together
 from tests.hw.runner import use_verilator
 
@@ -27,6 +27,7 @@ NINES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384), (24
 EIGHTS = ((16, 256), (8, 512), (4, 1024), (2, 2048), (24, 600), (27, 512), (5, 13), (13, 2100))
 MEMORIES = {"ecp5": NINES, "ice40": EIGHTS, "gowin": NINES}
 ROMS = ((27, 512), (1, 700), (3, 5000), (9, 100))
+PARTED = ((24, 4, 200), (9, 4, 256), (27, 3, 512), (5, 7, 100), (24, 4, 600), (24, 4, 16))  # parts, how many, depth
 SINGLE_PORTS = ((16, 16384), (24, 20000), (5, 40))
 MULTIPLIERS = (
     (signed(8), signed(17)), (signed(4), signed(9)), (unsigned(15), signed(18)), (unsigned(15), signed(17)),
@@ -42,11 +43,12 @@ def row(k: int, width: int) -> int:
     return k * 0x9E3779B97F4A7C15 >> 7 & (1 << width) - 1
 
 
-def memory_check(ports: PipelinedMemory) -> str:
+def memory_check(ports: PipelinedMemory | PartedMemory) -> str:
     """Write every row, then write and read at random, near one place for a while, with ever fewer reads enabled."""
     width, depth = ports.shape, ports.depth
     bits = len(ports.read_addr)
-    single, rom = int(isinstance(ports, SinglePortMemory)), int(bool(ports.init))
+    single, enables = int(isinstance(ports, SinglePortMemory)), len(ports.write_en)
+    rom = int(isinstance(ports, PipelinedMemory) and bool(ports.init))
     return f"""
     reg [{bits - 1}:0] base;
     integer known = 0;  // rows read since the last write of a single port
@@ -56,13 +58,13 @@ def memory_check(ports: PipelinedMemory) -> str:
             if (twin__read_data !== block__read_data) wrong = wrong + 1;
         end
         read_en = cycle >= {depth} && $urandom % 16 < 16 >> cycle / 4096 % 4;
-        write_en = cycle < {depth} || $urandom % 4 == 0;
+        write_en = cycle < {depth} ? {enables}'('1) : $urandom % 2 == 0 ? {enables}'($urandom) : 0;
         if (cycle % 64 == 0) base = {bits}'({{$urandom}} % {depth});
         read_addr = {bits}'(({{16'd0, base}} + {{$urandom}} % 8) % {depth});
         write_addr = {bits}'(cycle < {depth} ? cycle : ({{16'd0, base}} + {{$urandom}} % 8) % {depth});
         write_data = {width}'({{$urandom, $urandom}});
-        if (!{single} && write_en && read_addr == write_addr) read_en = 0;  // not allowed
-        if ({single} && write_en) known = 0;
+        if (!{single} && write_en != 0 && read_addr == write_addr) read_en = 0;  // not allowed
+        if ({single} && write_en != 0) known = 0;
         else if (read_en || {rom}) known = known + 1;
     end
 """
@@ -130,6 +132,9 @@ def cases(family: str):
     for width, depth in ROMS:
         init = [row(k, width) for k in range(depth)]
         yield f"{family} rom {width}x{depth}", PipelinedMemory(shape=width, depth=depth, init=init), memory_check
+    for width, parts, depth in PARTED:
+        memory = PartedMemory(shape=width, parts=parts, depth=depth)
+        yield f"{family} parted memory {parts}x{width}x{depth}", memory, memory_check
     for width, depth in SINGLE_PORTS:
         yield f"{family} single port {width}x{depth}", SinglePortMemory(shape=width, depth=depth), memory_check
     for a, b in MULTIPLIERS:
