@@ -70,12 +70,12 @@ def accumulators(split_banks: bool, forwarding: bool) -> Bench:
     bench.prove(here.held == held)
     bench.prove(~held | (here.target.as_value() == target.as_value()))
     stored = Signal(signed(config.acc_bits))
-    for gate, name in enumerate(GATES):
-        for bank in range(2) if split_banks else [None]:
-            memory = here.m.submodules[name if bank is None else f"{name}_{bank}"]
-            here_row = Cat(chosen.row, chosen.bank) if bank is None else chosen.row
+    for bank in range(2) if split_banks else [None]:
+        rows = inside(here.m.submodules["sums" if bank is None else f"sums_{bank}"]).module
+        here_row = Cat(chosen.row, chosen.bank) if bank is None else chosen.row
+        for gate in range(len(GATES)):
             with m.If((chosen.gate == gate) & (1 if bank is None else chosen.bank == bank)):
-                m.d.comb += stored.eq(look(m, memory, here_row))
+                m.d.comb += stored.eq(look(m, rows.submodules[f"part_{gate}"], here_row))
     here_total = Mux(here.valid[-1] & (here.targets[-1].as_value() == chosen.as_value()), here.total, stored)
     clearing = recently(bench.past(drains, SUMS_AFTER), WRITE_AFTER - SUMS_AFTER + 1)
     bench.prove(~known | clearing | (here_total == total))

@@ -13,7 +13,6 @@ from formal.bench import SMALL, Bench, cut, inside
 from formal.proof import Proof
 from formal.queue import fill
 from formal.streams import rules
-from golden.fixed import GATES
 from hw.cell_group import CellGroup
 
 
@@ -28,7 +27,7 @@ def cell_group(lanes: int) -> Bench:
     group = ShortCellGroup(replace(SMALL, lanes=lanes), 0)
     bench = Bench(group)
     here = inside(group)
-    for name in ("cell", "units", "states", *(f"bias_{gate}" for gate in GATES)):
+    for name in ("cell", "units", "states", "biases"):
         cut(here.m.submodules[name])
     rules(bench)
     queue = here.queue

@@ -8,7 +8,7 @@ from golden.fixed import GATES
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.event import Drain, Target
-from hw.vendor.generic import MEMORY_LATENCY, Choice, PipelinedMemory
+from hw.vendor.generic import MEMORY_LATENCY, Choice, PartedMemory
 
 
 class Accumulators(wiring.Component):
@@ -109,33 +109,33 @@ class Accumulators(wiring.Component):
             with m.If(delay(m, choosing[0], 1, "matches_adding")):
                 m.d.comb += addend.eq(total)
 
-        banks = range(2) if config.split_banks else [None]
-        for gate, name in enumerate(GATES):
-            read_data = []
-            for bank in banks:
+        # One memory for both banks, or one a bank; the sums of a row lie side by side.
+        read_data = []
+        for bank in range(2) if config.split_banks else [None]:
 
-                def address(at, bank=bank):
-                    return at.row if bank is not None else Cat(at.row, at.bank)
+            def address(at, bank=bank):
+                return at.row if bank is not None else Cat(at.row, at.bank)
 
-                def is_here(at, bank=bank):
-                    return 1 if bank is None else at.bank == bank
+            def is_here(at, bank=bank):
+                return 1 if bank is None else at.bank == bank
 
-                memory = PipelinedMemory(
-                    shape=signed(config.acc_bits), depth=(2 if bank is None else 1) << config.row_bits
-                )
-                m.submodules[name if bank is None else f"{name}_{bank}"] = memory
-                reads = drains[0].valid & is_here(drains[0])
-                clears = drains[-1].valid & is_here(drains[-1])
-                writes = valid[-1] & is_here(targets[-1]) & (targets[-1].gate == gate)
-                m.d.comb += [
-                    memory.read_addr.eq(Mux(reads, address(drains[0]), address(targets[0]))),
-                    memory.write_en.eq(clears | writes),
-                    memory.write_addr.eq(Mux(clears, address(drains[-1]), address(targets[-1]))),
-                    memory.write_data.eq(total if bank is None else Mux(clears, 0, total)),
-                ]
-                read_data.append(memory.read_data)
+            memory = PartedMemory(
+                shape=signed(config.acc_bits), parts=len(GATES), depth=(2 if bank is None else 1) << config.row_bits
+            )
+            m.submodules["sums" if bank is None else f"sums_{bank}"] = memory
+            reads = drains[0].valid & is_here(drains[0])
+            clears = drains[-1].valid & is_here(drains[-1])
+            writes = valid[-1] & is_here(targets[-1])
             m.d.comb += [
-                choice.words[gate].eq(Mux(targets[read].bank, read_data[-1], read_data[0])),
-                self.sums[gate].eq(Mux(drains[read].bank, read_data[-1], read_data[0])),
+                memory.read_addr.eq(Mux(reads, address(drains[0]), address(targets[0]))),
+                memory.write_en.eq(Cat(clears | (writes & (targets[-1].gate == gate)) for gate in range(len(GATES)))),
+                memory.write_addr.eq(Mux(clears, address(drains[-1]), address(targets[-1]))),
+                memory.write_data.eq(total if bank is None else Mux(clears, 0, total)),
+            ]
+            read_data.append(memory.read_data)
+        for gate in range(len(GATES)):
+            m.d.comb += [
+                choice.words[gate].eq(Mux(targets[read].bank, read_data[-1][gate], read_data[0][gate])),
+                self.sums[gate].eq(Mux(drains[read].bank, read_data[-1][gate], read_data[0][gate])),
             ]
         return m

@@ -11,7 +11,7 @@ from hw.delay import delay
 from hw.event import INDEX_BITS, Drain, Job, JobTag, Result, ResultKind, UnitUpdate
 from hw.loader import LayerDescription, LoadKind, LoadWrite
 from hw.queue import Queue
-from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
+from hw.vendor.generic import MEMORY_LATENCY, PartedMemory, PipelinedMemory
 
 
 class Scheduler(wiring.Component):
@@ -203,15 +203,15 @@ class CellGroup(wiring.Component):
         selected = Signal()
         m.d.sync += load.eq(self.load)
         m.d.comb += selected.eq(load.valid & (load.select == self._number))
-        for gate, name in enumerate(GATES):
-            m.submodules[f"bias_{name}"] = bias = PipelinedMemory(shape=signed(config.acc_bits), depth=depth)
-            m.d.comb += [
-                bias.read_addr.eq(addresses[after_sums(-MEMORY_LATENCY)]),
-                cell.bias[gate].eq(bias.read_data),
-                bias.write_en.eq(selected & (load.kind.as_value() == LoadKind.BIAS.value + gate)),
-                bias.write_addr.eq(load.address),
-                bias.write_data.eq(load.data),
-            ]
+        m.submodules.biases = biases = PartedMemory(shape=signed(config.acc_bits), parts=len(GATES), depth=depth)
+        is_bias = Cat(load.kind.as_value() == LoadKind.BIAS.value + gate for gate in range(len(GATES)))
+        m.d.comb += [
+            biases.read_addr.eq(addresses[after_sums(-MEMORY_LATENCY)]),
+            cell.bias.eq(biases.read_data),
+            biases.write_en.eq(Mux(selected, is_bias, 0)),
+            biases.write_addr.eq(load.address),
+            biases.write_data.eq(load.data),
+        ]
 
         # The readout needs the sum of gx and nothing else.
         logit = Signal(signed(config.acc_bits), reset_less=True)

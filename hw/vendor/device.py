@@ -38,11 +38,22 @@ DEVICES = {
             )
             for size, package in ((25, "CABGA381"), (45, "CABGA381"), (85, "CABGA756")) for speed in (6, 7, 8)
         ),
+        # The packages of boards.
+        Device(
+            name="lfe5u-85f-bg381", family="ecp5", options=("--85k", "--package", "CABGA381", "--speed", "6")
+        ),
+        Device(
+            name="lfe5u-85f-mg285-8", family="ecp5", options=("--85k", "--package", "CSFBGA285", "--speed", "8")
+        ),
         Device(name="up5k", family="ice40", options=("--up5k", "--package", "sg48")),
         Device(
             name="gw2ar-18", family="gowin",
             options=("--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C"),
             pins=("4", "15", "16", "17", "18", "19", "20", "25", "26", "27", "28", "29", "30", "31"),
+        ),
+        Device(
+            name="gw2a-18", family="gowin", options=("--device", "GW2A-LV18PG256C8/I7", "--vopt", "family=GW2A-18C"),
+            pins=("H11", "T13", "M11", "N16", "N14", "L14", "L16", "T10", "P6", "T6", "T7", "P8", "T8", "P9"),
         ),
     )
 }  # fmt: skip

@@ -99,7 +99,9 @@ class PartedMemory(wiring.Component):
     def elaborate(self, platform):
         library = primitives(platform)
         module = library.parted_memory(self) if library is not None else None
-        return module or self._memory_a_part()
+        if module is None:
+            module = self._memory_a_part()
+        return module
 
     def _memory_a_part(self):
         m = Module()
