@@ -1,6 +1,7 @@
-"""Build a core for a network: Verilog, memory image and manifest.
+"""Build a core for a network: Verilog, memory image and manifest, and for a board a bitstream.
 
 python -m hw.build --model models/digits/digits.safetensors --lanes 8
+python -m hw.build --board ulx3s-85f
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import re
+import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +28,17 @@ from rich.table import Table
 from golden.fanout import Compiled, balance, compile, expected_entries_per_lane, predict_cycles
 from golden.image import write
 from golden.network import Model, ModelError, load
+from hw.boards import BAUD, BOARDS
 from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
+from hw.implement import Design, Implementation, board_design, device_design, implement
 from hw.package import write_packages
+from hw.report import print_report
+from hw.tools import FlowError
 from hw.top import Top
+from hw.vendor import DEVICES
+from hw.watch import Display
 from hw.wishbone_top import WishboneTop
 
 ROOT = Path(__file__).parents[1]
@@ -119,18 +129,26 @@ def manifest(build: Build, files: list[Path]) -> dict[str, Any]:
     }
 
 
-def write_build(build: Build, out: Path) -> dict[str, Any]:
+def check_out(out: Path) -> None:
+    """Raise BuildError if ``out`` holds anything but an earlier build."""
+    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise BuildError(f"{out} exists and is no earlier build; choose another --out")
+
+
+def write_build(
+    build: Build, out: Path, *, extra: Sequence[Path] = (), target: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Write Verilog, packages, memory files and manifest into the folder ``out``, which appears whole or not at all.
 
-    Equal builds give equal bytes. Returns the manifest.
+    ``extra`` files are copied into it; ``target`` is what they are for. Equal builds give equal bytes. Returns the
+    manifest.
 
     Raises
     ------
     BuildError
         If ``out`` holds anything but an earlier build, or cannot be written.
     """
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise BuildError(f"{out} exists and is no earlier build; choose another --out")
+    check_out(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
@@ -141,7 +159,8 @@ def write_build(build: Build, out: Path) -> dict[str, Any]:
                 path.write_text(emit(component(build.config), path.stem))
             files += write_packages(new)
             files += write(build.compiled.words, new)
-            contents = manifest(build, files)
+            files += [Path(shutil.copy(path, new)) for path in extra]
+            contents = manifest(build, files) | ({"target": target} if target else {})
             (new / MANIFEST).write_text(json.dumps(contents, indent=2) + "\n")
             if out.exists():
                 os.replace(out, old)
@@ -178,10 +197,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "AXI4-Lite registers and AXI4-Stream events; egret_wishbone.v: with Wishbone registers), files for "
         "FuseSoC, Vivado and IP-XACT tools, the network's memory image, and a manifest. Another network that fits the "
         "capacities can be loaded later, without a new synthesis.",
-        epilog="example: python -m hw.build --model models/digits/digits.safetensors --lanes 8 --out build/digits",
+        epilog="examples: python -m hw.build --model models/digits/digits.safetensors --lanes 8 --out build/digits; "
+        "python -m hw.build --board ulx3s-85f --seeds 4; python -m hw.build --device lfe5u-85f --lanes 16",
     )
     parser.add_argument("--model", type=Path, default=DIGITS, help="model file (default: the bundled digits network)")
-    parser.add_argument("--lanes", type=int, default=8, help="multiply-accumulates a cycle (default: %(default)s)")
+    parser.add_argument("--lanes", type=int, help="multiply-accumulates a cycle (default: the board's, else 8)")
     parser.add_argument(
         "--cell-units",
         type=int,
@@ -200,28 +220,97 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=False,
         help="pass sums on before they are stored; pays for many lanes and short lists (default: no)",
     )
-    parser.add_argument("--out", type=Path, help="folder to write (default: build/NAME-LANES)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder to write (default: build/NAME-LANES); logs and intermediate files of the tools stay in OUT.work",
+    )
+    group = parser.add_argument_group("bitstreams and reports, with Yosys and nextpnr (docs/boards.md)")
+    targets = group.add_mutually_exclusive_group()
+    targets.add_argument("--board", choices=sorted(BOARDS), help="build a bitstream: the core behind a serial line")
+    targets.add_argument(
+        "--device",
+        choices=sorted(DEVICES),
+        metavar="DEVICE",
+        help=f"place and route the core alone, for a report: {', '.join(sorted(DEVICES))}",
+    )
+    group.add_argument(
+        "--frequency",
+        type=float,
+        help="MHz to run at, or the nearest below that the board's PLL makes; with --device, to aim for",
+    )
+    group.add_argument("--seeds", type=int, help="placements to try, of which the fastest is taken (default: 1)")
+    group.add_argument("--jobs", type=int, help="placements to try at once (default: as many as processors)")
+    group.add_argument("--baud", type=int, help=f"bits a second on the board's serial line (default: {BAUD})")
     return parser.parse_args(arguments)
+
+
+def check_target(options: argparse.Namespace) -> None:
+    """Raise BuildError for options that do not go together or make no sense."""
+    if options.board is None and options.baud is not None:
+        raise BuildError("--baud is for a board; give --board, too")
+    for name in ("frequency", "seeds", "jobs", "baud"):
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if options.board is None and options.device is None:
+            raise BuildError(f"--{name} is for a board or a device; give --board or --device, too")
+        if not (math.isfinite(value) and value > 0):
+            raise BuildError(f"--{name} is {value:g}; it must be more than 0")
+
+
+def design(options: argparse.Namespace, config: CoreConfig) -> Design:
+    """Return what the tools are to implement."""
+    if options.board is None:
+        return device_design(config, DEVICES[options.device], options.frequency)
+    return board_design(config, BOARDS[options.board], options.frequency, options.baud or BAUD)
+
+
+def run_tools(options: argparse.Namespace, config: CoreConfig, out: Path, console: Console) -> Implementation:
+    """Implement the core for the board or device; print the report.
+
+    Raises
+    ------
+    FlowError
+        If it cannot be implemented or misses its clock.
+    """
+    with console.status("writing Verilog for the tools"):
+        planned = design(options, config)
+    seeds = options.seeds or 1
+    jobs = min(seeds, options.jobs or os.cpu_count() or 1)
+    with Display(console) as display:
+        done = implement(planned, out.with_name(f"{out.name}.work"), seeds=seeds, jobs=jobs, display=display)
+    print_report(done.report, Console())
+    if done.missed:
+        raise FlowError(done.missed)
+    return done
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     console = Console(stderr=True)
+    lanes = options.lanes if options.lanes is not None else BOARDS[options.board].lanes if options.board else 8
     try:
+        check_target(options)
         with console.status("dealing the network to lanes"):
             build = configure(
                 options.model,
-                options.lanes,
+                lanes,
                 options.cell_units,
                 queue_depth=options.queue_depth,
                 split_banks=options.split_banks,
                 forwarding=options.forwarding,
             )
         name = re.sub(r"[^\w.-]+", "-", build.model.name).strip(".-") or "network"
-        out = options.out or Path("build") / f"{name}-{options.lanes}"
+        out = options.out or Path("build") / "-".join(filter(None, (name, str(lanes), options.board or options.device)))
+        check_out(out)
+        extra: dict[str, Any] = {}
+        if options.board or options.device:
+            done = run_tools(options, build.config, out, console)
+            extra = {"extra": done.files, "target": done.report["target"]}
         with console.status("writing Verilog and memory files"):
-            contents = write_build(build, out)
-    except ValueError as error:
+            contents = write_build(build, out, **extra)
+    except (ValueError, FlowError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print_summary(contents, out, Console())

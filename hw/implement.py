@@ -1,0 +1,152 @@
+"""Implement a core: on a board to a bitstream, or alone on a device to a report."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amaranth.lib.wiring import Component
+
+from hw.area import components, module_paths
+from hw.bare import BareCore
+from hw.boards import BAUD, TOP, Board, emit_board
+from hw.config import CoreConfig
+from hw.emit import emit
+from hw.flow import FAMILIES, Report, pack, route_seeds, synthesize
+from hw.pll import MHZ, Setting
+from hw.registered import Registered
+from hw.report import describe
+from hw.tools import FlowError, find_tool, tool_versions
+from hw.uart_top import UartTop
+from hw.vendor import Device
+from hw.watch import Display
+
+REPORT = "report.json"
+#: MHz to aim for on a device without a board.
+AIMS = {"ecp5": 150.0, "ice40": 24.0, "gowin": 75.0}
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the tools are given.
+
+    Parameters
+    ----------
+    target : dict
+        What it is for, as report and manifest tell it.
+    frequency : float
+        MHz to aim for; on a board, to run at.
+    constraints : tuple
+        Name and content of their file; None for pins anywhere.
+    board : Board
+        None for a device without one, for which there is no bitstream.
+    """
+
+    target: dict[str, Any]
+    device: Device
+    frequency: float
+    verilog: str
+    constraints: tuple[str, str] | None = None
+    board: Board | None = None
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """The report; the bitstream and the report's file; a sentence where the design misses its clock."""
+
+    report: dict[str, Any]
+    files: list[Path]
+    missed: str | None
+
+
+def board_design(config: CoreConfig, board: Board, frequency: float | None = None, baud: int = BAUD) -> Design:
+    """Return a core with a host link and a UART on a board, clocked at ``frequency`` MHz or the nearest below.
+
+    Raises
+    ------
+    ValueError
+        If there is no such clock, or it does not suit ``baud``.
+    """
+    setting = board.clock(board.frequency if frequency is None else frequency)
+    return place_on(board, setting, UartTop(config, clock_hz=float(setting.output), baud=baud), baud=baud)
+
+
+def place_on(board: Board, setting: Setting, component: Component, **details: Any) -> Design:
+    """Return any component with the ports of :class:`hw.uart_top.UartTop` on a board."""
+    verilog, constraints = emit_board(board, setting, component)
+    frequency = float(setting.output / MHZ)
+    target = {"board": board.name, "device": board.device.name, "clock_mhz": frequency, **details}
+    return Design(target, board.device, frequency, verilog, constraints, board)
+
+
+def device_design(config: CoreConfig, device: Device, frequency: float | None = None) -> Design:
+    """Return a core alone between registers; ``frequency`` in MHz."""
+    aim = AIMS[device.family] if frequency is None else frequency
+    verilog = emit(Registered(BareCore(config)), TOP, device)
+    return Design({"device": device.name, "aim_mhz": aim}, device, aim, verilog)
+
+
+def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Display) -> Implementation:
+    """Synthesise, place and route a design with seeds 1 to ``seeds``, and pack the best one if it meets its clock.
+
+    All files are written into the folder ``work``, where logs stay whatever happens; those of an earlier run are
+    deleted first.
+
+    Raises
+    ------
+    FlowError
+        If a tool is missing or fails, the design does not fit, or no seed routes.
+    """
+    device, family = design.device, FAMILIES[design.device.family]
+    tools = ["yosys", family.program, *([family.packer] if design.board else [])]
+    for tool in tools:
+        find_tool(tool)
+    try:
+        constraints = _prepare(design, work)
+        netlist = synthesize(design.verilog, TOP, device, work, watch=display.watch)
+        reports = route_seeds(
+            netlist, device, range(1, seeds + 1), jobs=jobs, frequency=design.frequency, constraints=constraints,
+            watch=display.watch,
+        )  # fmt: skip
+        best = max(reports, key=lambda report: report.speed)
+        files, missed = [], None
+        if design.board and best.speed < design.frequency:
+            missed = _missed(design, best, seeds)
+        elif design.board:
+            files.append(work / f"{TOP}{family.bitstream}")
+            pack(best, device, files[0], options=design.board.pack_options, watch=display.watch)
+        paths = module_paths(design.verilog)
+        report = describe(
+            design.target, design.frequency, reports, seeds=range(1, seeds + 1), paths=paths,
+            parts=components(netlist, TOP, device.family, paths), tools=tool_versions(tools),
+            seconds=display.seconds(),
+        )  # fmt: skip
+        files.append(work / REPORT)
+        files[-1].write_text(json.dumps(report, indent=2) + "\n")
+    except OSError as error:
+        raise FlowError(f"cannot write {work}: {error.strerror or error}; choose another --out") from None
+    return Implementation(report, files, missed)
+
+
+def _prepare(design: Design, work: Path) -> Path | None:
+    """Empty the folder of what an earlier run left and write the constraints."""
+    work.mkdir(parents=True, exist_ok=True)
+    for file in (*work.glob(f"{TOP}.*"), work / REPORT):
+        file.unlink(missing_ok=True)
+    if design.constraints is None:
+        return None
+    name, content = design.constraints
+    (work / name).write_text(content)
+    return work / name
+
+
+def _missed(design: Design, best: Report, seeds: int) -> str:
+    of_seeds = f"the best of {seeds} seeds, {best.seed}," if seeds > 1 else "its only seed"
+    return (
+        f"the core on {design.target['board']} reaches {best.speed:.1f} MHz with {of_seeds} and is to run at "
+        f"{design.frequency:g} MHz; choose --frequency {math.floor(best.speed)} or less, more --seeds, or fewer "
+        f"--lanes; see {best.log}"
+    )
