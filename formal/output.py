@@ -3,7 +3,7 @@
 Proven for sums of 4 bits, the largest of any; wider ones only widen comparisons. Indices have full width.
 """
 
-from amaranth import Cat, Mux, Signal, signed
+from amaranth import Cat, Mux, Signal, Value, signed
 
 from formal.bench import SMALL, Bench, inside
 from formal.proof import Proof
@@ -22,10 +22,16 @@ def begin() -> tuple[Bench, Signal, Signal, Signal, Signal]:
     bench.assume(output.base == bench.any(INDEX_BITS, "first"))
     taken, index, value = Signal(), Signal(INDEX_BITS), Signal(signed(32))
     item = output.i.payload
+    bench.assume(item.end | (item.index >= output.base))
     bench.m.d.comb += [
         taken.eq(output.i.valid & output.i.ready), index.eq(item.index - output.base), value.eq(item.value),
     ]  # fmt: skip
     return bench, taken, item.end, index, value
+
+
+def seen(index: Value, base: Value) -> Value:
+    """Return an index as the output tells it."""
+    return (index - base)[:INDEX_BITS]
 
 
 def packets() -> Bench:
@@ -36,21 +42,21 @@ def packets() -> Bench:
     beat, out = output.o.payload, output.o
 
     # What was taken last in this step is held until the next item tells whether it was the step's last.
-    holds, held = Signal(), Signal(INDEX_BITS + 32)
+    holds, held_index, held_value = Signal(), Signal(INDEX_BITS), Signal(signed(32))
     with m.If(taken):
-        m.d.sync += [holds.eq(~end), held.eq(Cat(index, value))]
+        m.d.sync += [holds.eq(~end), held_index.eq(index), held_value.eq(value)]
     anew = out.valid & ~bench.past(out.valid & ~out.ready)
     bench.prove(anew == bench.past(taken & (holds | end)))
     with m.If(anew):
         bench.prove(beat.last == bench.past(end))
         bench.prove(beat.user == bench.past(end & output.i.payload.ending))
-        bench.prove(Cat(beat.index, beat.value) == bench.past(Mux(holds, held, NULL_INDEX)))
+        bench.prove(Cat(beat.index, beat.value) == bench.past(Mux(holds, Cat(held_index, held_value), NULL_INDEX)))
     bench.prove(output.empty == ~(holds | out.valid))
 
     bench.prove(here.held_valid == holds)
-    bench.prove(~here.held.last & ~here.held.user)
     with m.If(holds):
-        bench.prove(Cat(here.held.index, here.held.value) == held)
+        bench.prove(here.held.index >= output.base)
+        bench.prove((seen(here.held.index, output.base) == held_index) & (here.held.value == held_value))
     bench.cover(anew & beat.last & (beat.index == NULL_INDEX))
     bench.cover(anew & beat.last & (beat.value == -3) & bench.past(out.valid & ~beat.last & (beat.value == 5)))
     return bench
@@ -98,7 +104,9 @@ def largest() -> Bench:
     bench.prove(here.best_valid == has_any)
     bench.prove(has_any | ~(follows | some))
     with m.If(here.best_valid):
-        bench.prove(right(here.best.index, here.best.value, follows, some, its_index, its_value))
+        bench.prove(here.best.index >= output.base)
+        index = seen(here.best.index, output.base)
+        bench.prove(right(index, here.best.value, follows, some, its_index, its_value))
     bench.cover(ended & bench.past(follows & some & (its_value == -2) & (some_value == -1)) & output.argmax_only)
     bench.cover(
         ended & bench.past(some & follows) & (output.best_index == 3) & (then[2] == 4) & (then[3] == some_value)

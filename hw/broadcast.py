@@ -182,18 +182,24 @@ class Broadcaster(wiring.Component):
         m = Module()
         config = self._config
         delivered = Signal(config.cell_units)  # cell units whose final result of the job was taken
-        waiting, chosen = Signal(config.cell_units), Signal(config.cell_units)
+        waiting, chosen, may_go = (Signal(config.cell_units, name=name) for name in ("waiting", "chosen", "may_go"))
         result = Signal(Result(config))
         tag = Signal(JobTag(config))  # of the job that is being delivered
         m.d.comb += chosen.eq(waiting & -waiting)
         for index, candidate in enumerate(self.results):
-            offered = candidate.valid & ~delivered[index]
-            is_empty = candidate.payload.kind == ResultKind.NONE
-            m.d.comb += [waiting[index].eq(offered & ~is_empty), candidate.ready.eq(offered & is_empty)]
+            offered, payload = candidate.valid & ~delivered[index], candidate.payload
+            is_empty, is_event = payload.kind == ResultKind.NONE, payload.kind == ResultKind.EVENT
+            to_output = (payload.kind == ResultKind.LOGIT) | (is_event & payload.tag.output)
+            m.d.comb += [
+                waiting[index].eq(offered & ~is_empty),
+                # Found out for each beside the choice between them, not behind it.
+                may_go[index].eq((~is_event | self.lanes_ready) & (~to_output | self.output.ready)),
+                candidate.ready.eq((offered & is_empty) | (chosen[index] & may_go[index])),
+            ]
             with m.If(chosen[index]):
-                m.d.comb += result.eq(candidate.payload)
+                m.d.comb += result.eq(payload)
             with m.If(candidate.valid & candidate.ready):
-                m.d.sync += [delivered[index].eq(candidate.payload.tag.final), tag.eq(candidate.payload.tag)]
+                m.d.sync += [delivered[index].eq(payload.tag.final), tag.eq(payload.tag)]
 
         event, valid = Signal(Event(config)), Signal()
         item = self.output.payload
@@ -201,7 +207,6 @@ class Broadcaster(wiring.Component):
         to_output = (result.kind == ResultKind.LOGIT) | (is_event & result.tag.output)
 
         with m.If(waiting.any()):
-            go = (~is_event | self.lanes_ready) & (~to_output | self.output.ready)
             m.d.comb += [
                 event.kind.eq(EventKind.EVENT),
                 event.part.eq(Mux(result.tag.ending, ListPart.FORWARD, ListPart.WHOLE)),
@@ -209,15 +214,12 @@ class Broadcaster(wiring.Component):
                 event.value.eq(result.value),
                 event.bank.eq(result.tag.bank),
                 event.group.eq(result.tag.layer + 1),
-                valid.eq(is_event & go),
+                valid.eq(is_event & (chosen & may_go).any()),
                 item.index.eq(result.id),
                 item.value.eq(result.value),
                 self.output.valid.eq(to_output & (~is_event | self.lanes_ready)),
                 self.stalled.eq(is_event & ~self.lanes_ready),
             ]
-            for index, candidate in enumerate(self.results):
-                with m.If(chosen[index]):
-                    m.d.comb += candidate.ready.eq(go)
 
         with m.Elif(delivered.all()):
             ends_step = tag.readout | tag.output

@@ -11,7 +11,7 @@ from hw.delay import delay
 from hw.event import INDEX_BITS, Drain, Job, JobTag, Result, ResultKind, UnitUpdate
 from hw.loader import LayerDescription, LoadKind, LoadWrite
 from hw.queue import Queue
-from hw.vendor.generic import MEMORY_LATENCY, PartedMemory, PipelinedMemory
+from hw.vendor.generic import MEMORY_LATENCY, PartedMemory, PipelinedMemory, Relay
 
 
 class Scheduler(wiring.Component):
@@ -118,10 +118,10 @@ class CellGroup(wiring.Component):
     Members
     -------
     start : In(1), job : In(Job), idle : Out(1)
-        See :class:`Scheduler`.
+        See :class:`Scheduler`; both come to it one cycle later.
     layers : In(ArrayLayout(LayerDescription))
     sweep : In(Drain)
-        Clear one row of every lane; its sums are ignored. Only while no job is under way.
+        Clear one row of every lane, one cycle later; its sums are ignored. Only while no job is under way.
     inputs_passed, layers_passed, sums : In, drain : Out
         To each lane of the group.
     results : Out(stream.Signature(Result))
@@ -163,9 +163,22 @@ class CellGroup(wiring.Component):
         m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth)
         m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth)
 
+        # Buses to all cell units end in registers of each.
+        m.submodules.start_relay = start_relay = Relay(1)
+        m.submodules.job_relay = job_relay = Relay(Job(config))
+        m.submodules.sweep_relay = sweep_relay = Relay(Drain(config))
+        m.submodules.load_relay = load_relay = Relay(LoadWrite(config))
+        sweep, load = sweep_relay.o, load_relay.o
         m.d.comb += [
-            scheduler.start.eq(self.start),
-            scheduler.job.eq(self.job),
+            start_relay.i.eq(self.start),
+            job_relay.i.eq(self.job),
+            sweep_relay.i.eq(self.sweep),
+            load_relay.i.eq(self.load),
+        ]
+
+        m.d.comb += [
+            scheduler.start.eq(start_relay.o),
+            scheduler.job.eq(job_relay.o),
             self.idle.eq(scheduler.idle),
             self.blocked.eq(scheduler.blocked),
         ]
@@ -173,7 +186,7 @@ class CellGroup(wiring.Component):
             m.d.comb += [
                 scheduler.inputs_passed[lane].eq(self.inputs_passed[lane]),
                 scheduler.layers_passed[lane].eq(self.layers_passed[lane]),
-                self.drain[lane].eq(Mux(self.sweep.valid, self.sweep, scheduler.drain[lane])),
+                self.drain[lane].eq(Mux(sweep.valid, sweep, scheduler.drain[lane])),
             ]
 
         # The unit under way, from its grant on: at[k] is the unit granted k cycles ago.
@@ -199,9 +212,7 @@ class CellGroup(wiring.Component):
                         m.d.sync += sums.eq(self.sums[lane])
             m.d.comb += cell.sums.eq(sums)
 
-        load = Signal(LoadWrite(config), reset_less=True)
         selected = Signal()
-        m.d.sync += load.eq(self.load)
         m.d.comb += selected.eq(load.valid & (load.select == self._number))
         m.submodules.biases = biases = PartedMemory(shape=signed(config.acc_bits), parts=len(GATES), depth=depth)
         is_bias = Cat(load.kind.as_value() == LoadKind.BIAS.value + gate for gate in range(len(GATES)))

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.broadcast import Broadcaster, InputDecoder
+from hw.broadcast import Broadcaster, InputDecoder, OutputItem
 from hw.cell_group import CellGroup, StateWord
 from hw.config import CoreConfig
 from hw.counters import COUNTER_BITS, Counters, StepRecord, counter_map
@@ -15,7 +15,9 @@ from hw.lane import Lane
 from hw.loader import LaneWrite, Loader, LoadKind
 from hw.output import Output
 from hw.progress import Progress
+from hw.queue import Queue
 from hw.sequencer import Sequencer
+from hw.vendor.generic import Relay
 
 
 class Core(wiring.Component):
@@ -74,27 +76,41 @@ class Core(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        stopped = Signal(init=1)  # what follows is reset without a network, too
         m.submodules.loader = loader = Loader(config)
-        resets = ResetInserter(stopped)
-        m.submodules.decoder = decoder = ResetInserter(self.reset)(InputDecoder(config))
-        m.submodules.broadcaster = broadcaster = resets(Broadcaster(config))
-        m.submodules.sequencer = sequencer = resets(Sequencer(config))
-        m.submodules.output = output = resets(Output(config))
-        lanes, groups = [], []
-        for number in range(config.lanes):
-            m.submodules[f"lane_{number}"] = lane = resets(Lane(config))
-            lanes.append(lane)
-        for number in range(config.cell_units):
-            m.submodules[f"cell_{number}"] = group = resets(CellGroup(config, number))
-            groups.append(group)
-        # For two cycles at least: what the buses to the lanes still hold after the first is dropped in the second.
-        resetting = Signal()
-        m.d.sync += [resetting.eq(self.reset), stopped.eq(self.reset | resetting | ~loader.loaded)]
+        stopped, was_stopped, resetting, settling = Signal(init=1), Signal(init=1), Signal(), Signal(2)
+
+        def stoppable(name, component):
+            """Add a part that is reset without a network, too: through a register of its own, one cycle later."""
+            m.submodules[f"{name}_stop"] = stop = Relay(1)
+            m.submodules[name] = part = ResetInserter(stop.o)(component)
+            m.d.comb += stop.i.eq(stopped)
+            return part
+
+        # For two cycles at least: what the buses to the lanes still hold after the first is dropped in the second. Until
+        # all is over nothing is taken or sent.
+        m.d.sync += [
+            resetting.eq(self.reset),
+            stopped.eq(self.reset | resetting | ~loader.loaded),
+            was_stopped.eq(stopped),
+            settling.eq(Cat(self.reset | resetting, settling[0])),
+        ]
+        unsettled = resetting | settling.any()
+        m.submodules.decoder = decoder = ResetInserter(self.reset | unsettled)(InputDecoder(config))
+        broadcaster = stoppable("broadcaster", Broadcaster(config))
+        sequencer = stoppable("sequencer", Sequencer(config))
+        # Between the choice of a result and the comparison with the best one.
+        output_queue = stoppable("output_queue", Queue(shape=OutputItem(config), depth=2, direct=True))
+        output = stoppable("output", Output(config))
+        lanes = [stoppable(f"lane_{number}", Lane(config)) for number in range(config.lanes)]
+        groups = [stoppable(f"cell_{number}", CellGroup(config, number)) for number in range(config.cell_units)]
 
         # Loading.
         wiring.connect(m, wiring.flipped(self.load), loader.i)
-        m.d.comb += [loader.restart.eq(self.reset), loader.idle.eq(self.idle), self.loaded.eq(loader.loaded)]
+        m.d.comb += [
+            loader.restart.eq(self.reset),
+            loader.idle.eq(self.idle),
+            self.loaded.eq(loader.loaded & ~stopped & ~was_stopped),
+        ]
         m.d.comb += [group.load.eq(loader.write) for group in groups]
         write, to_lanes = loader.write, Signal(LaneWrite(config), reset_less=True)
         m.d.sync += [to_lanes.address.eq(write.address), to_lanes.data.eq(write.data)]
@@ -109,14 +125,18 @@ class Core(wiring.Component):
         m.d.comb += [group.layers.eq(loader.network.layers) for group in groups]
 
         # Input and results to the lanes.
-        wiring.connect(m, wiring.flipped(self.i), decoder.i)
+        m.d.comb += [
+            decoder.i.payload.eq(self.i.payload),
+            decoder.i.valid.eq(self.i.valid & ~unsettled),
+            self.i.ready.eq(decoder.i.ready & ~unsettled),
+        ]
         wiring.connect(m, decoder.o, broadcaster.input)
         for index, group in enumerate(groups):
             wiring.connect(m, group.results, broadcaster.results[index])
         lanes_ready = Signal()
         m.d.sync += lanes_ready.eq(Cat(lane.ready for lane in lanes).all())
         m.d.comb += [
-            decoder.loaded.eq(loader.loaded & ~stopped),
+            decoder.loaded.eq(self.loaded),
             decoder.bank.eq(sequencer.input_bank),
             decoder.between_steps.eq(sequencer.between_steps),
             broadcaster.input_allowed.eq(sequencer.input_ready),
@@ -130,7 +150,7 @@ class Core(wiring.Component):
         m.d.comb += [lane.valid.eq(broadcaster.valid) for lane in lanes]
 
         # Lanes and cell units.
-        m.d.comb += sequencer.cells_idle.eq(Cat(group.idle for group in groups).all())
+        m.d.sync += sequencer.cells_idle.eq(Cat(group.idle for group in groups).all())
         for index, group in enumerate(groups):
             m.d.comb += [
                 group.start.eq(sequencer.start),
@@ -153,9 +173,12 @@ class Core(wiring.Component):
                     m.d.sync += self.state.eq(group.state)
 
         # Output.
-        wiring.connect(m, broadcaster.output, output.i)
-        wiring.connect(m, output.o, wiring.flipped(self.o))
+        wiring.connect(m, broadcaster.output, output_queue.i)
+        wiring.connect(m, output_queue.o, output.i)
         m.d.comb += [
+            self.o.payload.eq(output.o.payload),
+            self.o.valid.eq(output.o.valid & ~unsettled),
+            output.o.ready.eq(self.o.ready & ~unsettled),
             output.base.eq(Mux(loader.network.readout, 0, loader.network.output_base)),
             output.argmax_only.eq(self.argmax_only),
             self.best_index.eq(output.best_index),
@@ -184,7 +207,7 @@ class Core(wiring.Component):
                     m.d.sync += [self.error.eq(error), self.detail.eq(detail)]
 
         # Progress, and what is counted.
-        m.submodules.progress = progress = resets(Progress(config))
+        progress = stoppable("progress", Progress(config))
         for passed, lane in zip(progress.lanes, lanes, strict=True):
             m.d.comb += [passed.inputs.eq(lane.inputs_passed), passed.layers.eq(lane.layers_passed)]
         m.d.comb += [
@@ -192,10 +215,10 @@ class Core(wiring.Component):
             progress.input_end.eq(broadcaster.input_end),
             progress.layer_end.eq(broadcaster.layer_end),
             progress.step_end.eq(broadcaster.output.valid & broadcaster.output.ready & broadcaster.output.payload.end),
-            self.idle.eq(progress.idle & sequencer.between_steps & output.empty & decoder.empty),
+            self.idle.eq(progress.idle & sequencer.between_steps & output_queue.empty & output.empty & decoder.empty),
         ]
         if config.counters:
-            m.submodules.counters = counters = resets(Counters(config))
+            counters = stoppable("counters", Counters(config))
             m.d.comb += [
                 counters.event.eq(broadcaster.event),
                 counters.valid.eq(broadcaster.valid),

@@ -1,7 +1,7 @@
 """The output: logits or events of the last layer as a stream, one packet a step, and the largest of them."""
 
 from amaranth import Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.broadcast import OutputItem
@@ -19,7 +19,8 @@ class Output(wiring.Component):
     -------
     i : In(stream.Signature(OutputItem))
     base : In
-        Source number of the first unit of the output layer; 0 where indices come from a readout.
+        Source number of the first unit of the output layer, so never above an item's; 0 where indices come from a
+        readout. It is taken off on the way out.
     argmax_only : In(1)
         Send only the largest value of each step.
     o : Out(stream.Signature(OutputBeat))
@@ -39,43 +40,39 @@ class Output(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        item = self.i.payload
-        index = Signal(INDEX_BITS)
-        m.d.comb += index.eq(item.index - self.base)
-
-        held, held_valid = Signal(OutputBeat(), reset_less=True), Signal()
-        best, best_valid = Signal(OutputBeat(), reset_less=True), Signal()
-        better = ~best_valid | (item.value > best.value) | ((item.value == best.value) & (index < best.index))
+        item, o = self.i.payload, self.o.payload
+        # Indices are compared as they come, so that no subtraction goes before.
+        shape = data.StructLayout({"index": INDEX_BITS, "value": item.value.shape()})
+        held, held_valid = Signal(shape, reset_less=True), Signal()
+        best, best_valid = Signal(shape, reset_less=True), Signal()
+        better = ~best_valid | (item.value > best.value) | ((item.value == best.value) & (item.index < best.index))
         free = ~self.o.valid | self.o.ready
 
         m.d.comb += [self.i.ready.eq(free), self.empty.eq(~self.o.valid & ~held_valid)]
         with m.If(free):
             m.d.sync += self.o.valid.eq(0)
         with m.If(free & self.i.valid):
+            last = data.View(shape, Mux(self.argmax_only, best.as_value(), held.as_value()))
+            some = Mux(self.argmax_only, best_valid, held_valid)
+            m.d.sync += [
+                self.o.valid.eq(item.end | (held_valid & ~self.argmax_only)),
+                o.index.eq(last.index - self.base),
+                o.value.eq(last.value),
+                o.last.eq(item.end),
+                o.user.eq(item.end & item.ending),
+                held_valid.eq(~item.end),
+                held.index.eq(item.index),
+                held.value.eq(item.value),
+            ]
             with m.If(item.end):
-                last = Mux(self.argmax_only, best, held)
-                some = Mux(self.argmax_only, best_valid, held_valid)
                 m.d.sync += [
-                    self.o.valid.eq(1),
-                    self.o.payload.eq(last),
-                    self.o.payload.last.eq(1),
-                    self.o.payload.user.eq(item.ending),
-                    held_valid.eq(0),
                     best_valid.eq(0),
-                    self.best_index.eq(best.index),
+                    self.best_index.eq(best.index - self.base),
                     self.best_value.eq(best.value),
                     self.best_valid.eq(best_valid),
                 ]
                 with m.If(~some):
-                    m.d.sync += [self.o.payload.index.eq(NULL_INDEX), self.o.payload.value.eq(0)]
-            with m.Else():
-                m.d.sync += [
-                    self.o.valid.eq(held_valid & ~self.argmax_only),
-                    self.o.payload.eq(held),
-                    held.index.eq(index),
-                    held.value.eq(item.value),
-                    held_valid.eq(1),
-                ]
-                with m.If(better):
-                    m.d.sync += [best.index.eq(index), best.value.eq(item.value), best_valid.eq(1)]
+                    m.d.sync += [o.index.eq(NULL_INDEX), o.value.eq(0)]
+            with m.Elif(better):
+                m.d.sync += [best.index.eq(item.index), best.value.eq(item.value), best_valid.eq(1)]
         return m

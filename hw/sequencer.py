@@ -1,10 +1,11 @@
 """The sequencer: which layer of which step is updated when, and how far the input may run ahead."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import CoreConfig
+from hw.delay import delay
 from hw.event import Drain, Job
 from hw.loader import NetworkDescription
 
@@ -21,7 +22,7 @@ class Sequencer(wiring.Component):
     start : Out(1), job : Out(Job)
         A new job; ``job`` stays until every cell unit is idle.
     cells_idle : In(1)
-        Every cell unit has granted all units of the job.
+        Every cell unit has granted all units of the job; does not count for ``JOB_LATENCY`` cycles from its start on.
     sweep : Out(Drain)
         After reset: rows to clear in every lane.
     input_end : In(1), input_ending : In(1)
@@ -38,6 +39,10 @@ class Sequencer(wiring.Component):
     state_written : In(1)
         The next step starts from the states in memory rather than from 0.
     """
+
+    #: Cycles until cell units that a job was given to are seen to be busy: it passes the relay of each and sets its
+    #: scheduler to work, and a register follows that joins them all.
+    JOB_LATENCY = 3
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -99,6 +104,10 @@ class Sequencer(wiring.Component):
                 m.d.sync += layers_ended.eq(layers_ended + 1)
 
         rows_swept = Signal(config.row_bits + 1)
+        started = [self.start]
+        for _ in range(self.JOB_LATENCY - 1):
+            started.append(delay(m, started[-1], 1, f"started_{len(started)}", init=0))
+        just_started = Cat(started).any()
         with m.FSM():
             with m.State("SWEEP"):
                 m.d.comb += [
@@ -114,7 +123,7 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.start.eq(1)
                 m.next = "UPDATE"
 
-            with m.State("UPDATE"), m.If(self.cells_idle):
+            with m.State("UPDATE"), m.If(self.cells_idle & ~just_started):
                 m.d.sync += layers_given.eq(layers_given + ~is_readout)
                 with m.If(is_last):
                     m.d.sync += [layer.eq(0), step.eq(step + 1), fresh.eq(ends_sequence)]

@@ -53,11 +53,8 @@ class System(wiring.Component):
         self._connect_control(m, registers, core, event_output)
         self._connect_readings(m, registers, event_input, core, event_output)
 
-        # The core leaves reset one cycle after its reset input; the buses wait for it.
-        resetting = Signal()
-        m.d.sync += resetting.eq(registers.control.reset)
         for bus in (event_input, event_output):
-            m.d.comb += bus.reset.eq(registers.control.reset | resetting)
+            m.d.comb += bus.reset.eq(registers.control.reset)
 
         # What the buses refuse is the core's error, too.
         m.d.comb += [
