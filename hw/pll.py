@@ -95,10 +95,10 @@ def find_setting(family: str, input_hz: int, wanted_hz: int) -> Setting:
         If the input or the wanted frequency is outside the family's limits, or no setting comes near it.
     """
     limits = LIMITS[family]
-    for name, hertz, (low, high) in (("input", input_hz, limits.input), ("clock", wanted_hz, limits.output)):
+    for name, hertz, (low, high) in (("an input", input_hz, limits.input), ("a clock", wanted_hz, limits.output)):
         if not low <= hertz <= high:
             raise PllError(
-                f"a {name} of {hertz / MHZ:g} MHz is outside what this device's PLL allows, "
+                f"{name} of {hertz / MHZ:g} MHz is outside what this device's PLL allows, "
                 f"{low / MHZ:g} to {high / MHZ:g} MHz"
             )
     best, best_key = None, None
@@ -107,7 +107,6 @@ def find_setting(family: str, input_hz: int, wanted_hz: int) -> Setting:
             continue
         for feedback in limits.feedback:
             for divider in limits.divider:
-                setting = Setting(family, input_hz, reference, feedback, divider)
                 top = input_hz * feedback * (divider if limits.outer else 1)
                 if (
                     not _within(top, reference, limits.oscillator)
@@ -115,6 +114,7 @@ def find_setting(family: str, input_hz: int, wanted_hz: int) -> Setting:
                     or top > wanted_hz * reference * divider
                 ):
                     continue
+                setting = Setting(family, input_hz, reference, feedback, divider)
                 key = (setting.output, setting.comparison, setting.oscillator)
                 if best_key is None or key > best_key:
                     best, best_key = setting, key
