@@ -75,12 +75,12 @@ BOARDS = {
     for board in (
         Board(
             name="ulx3s-85f", platform=ULX3S_85F_Platform, device=DEVICES["lfe5u-85f-bg381"],
-            oscillator=25 * MHZ, frequency=75, lanes=8, reset=("button_fire", 0),
+            oscillator=25 * MHZ, frequency=60, lanes=4, reset=("button_fire", 0),
             loaded=("led", 0), busy=("led", 1), error=("led", 2),
         ),
         Board(
             name="orangecrab-85f", platform=OrangeCrabR0_2_85FPlatform, device=DEVICES["lfe5u-85f-mg285-8"],
-            oscillator=48 * MHZ, frequency=96, lanes=8, reset=("button", 0),
+            oscillator=48 * MHZ, frequency=72, lanes=4, reset=("button", 0),
             loaded=("led_g", 0), busy=("led_b", 0), error=("led_r", 0),
             resources=(
                 *(
@@ -106,7 +106,7 @@ BOARDS = {
         ),
         Board(
             name="tang-primer-20k", platform=TangPrimer20kDockPlatform, device=DEVICES["gw2a-18"],
-            oscillator=27 * MHZ, frequency=40.5, lanes=4, reset=("button", 0),
+            oscillator=27 * MHZ, frequency=27, lanes=2, reset=("button", 0),
             loaded=("led", 2), busy=("led", 3), error=("led", 4),
         ),
     )

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
-import math
 import os
 import re
 import shutil
@@ -33,6 +32,7 @@ from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
 from hw.implement import Design, Implementation, board_design, device_design, implement
+from hw.options import check_target, parse
 from hw.package import write_packages
 from hw.report import print_report
 from hw.tools import FlowError
@@ -190,75 +190,6 @@ def print_summary(contents: dict[str, Any], out: Path, console: Console) -> None
     console.print(table)
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m hw.build",
-        description="Configure a core for a network and write its Verilog (egret_core.v: plain streams; egret.v: with "
-        "AXI4-Lite registers and AXI4-Stream events; egret_wishbone.v: with Wishbone registers), files for "
-        "FuseSoC, Vivado and IP-XACT tools, the network's memory image, and a manifest. Another network that fits the "
-        "capacities can be loaded later, without a new synthesis.",
-        epilog="examples: python -m hw.build --model models/digits/digits.safetensors --lanes 8 --out build/digits; "
-        "python -m hw.build --board ulx3s-85f --seeds 4; python -m hw.build --device lfe5u-85f --lanes 16",
-    )
-    parser.add_argument("--model", type=Path, default=DIGITS, help="model file (default: the bundled digits network)")
-    parser.add_argument("--lanes", type=int, help="multiply-accumulates a cycle (default: the board's, else 8)")
-    parser.add_argument(
-        "--cell-units",
-        type=int,
-        help="a divisor of the lanes (default: as many as lanes up to 8 lanes, else about one for 16 lanes)",
-    )
-    parser.add_argument("--queue-depth", type=int, default=16, help="events a lane queues (default: %(default)s)")
-    parser.add_argument(
-        "--split-banks",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="accumulator banks in memories of their own: reading sums then costs lanes nothing (default: yes)",
-    )
-    parser.add_argument(
-        "--forwarding",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="pass sums on before they are stored; pays for many lanes and short lists (default: no)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help="folder to write (default: build/NAME-LANES); logs and intermediate files of the tools stay in OUT.work",
-    )
-    group = parser.add_argument_group("bitstreams and reports, with Yosys and nextpnr (docs/boards.md)")
-    targets = group.add_mutually_exclusive_group()
-    targets.add_argument("--board", choices=sorted(BOARDS), help="build a bitstream: the core behind a serial line")
-    targets.add_argument(
-        "--device",
-        choices=sorted(DEVICES),
-        metavar="DEVICE",
-        help=f"place and route the core alone, for a report: {', '.join(sorted(DEVICES))}",
-    )
-    group.add_argument(
-        "--frequency",
-        type=float,
-        help="MHz to run at, or the nearest below that the board's PLL makes; with --device, to aim for",
-    )
-    group.add_argument("--seeds", type=int, help="placements to try, of which the fastest is taken (default: 1)")
-    group.add_argument("--jobs", type=int, help="placements to try at once (default: as many as processors)")
-    group.add_argument("--baud", type=int, help=f"bits a second on the board's serial line (default: {BAUD})")
-    return parser.parse_args(arguments)
-
-
-def check_target(options: argparse.Namespace) -> None:
-    """Raise BuildError for options that do not go together or make no sense."""
-    if options.board is None and options.baud is not None:
-        raise BuildError("--baud is for a board; give --board, too")
-    for name in ("frequency", "seeds", "jobs", "baud"):
-        value = getattr(options, name)
-        if value is None:
-            continue
-        if options.board is None and options.device is None:
-            raise BuildError(f"--{name} is for a board or a device; give --board or --device, too")
-        if not (math.isfinite(value) and value > 0):
-            raise BuildError(f"--{name} is {value:g}; it must be more than 0")
-
-
 def design(options: argparse.Namespace, config: CoreConfig) -> Design:
     """Return what the tools are to implement."""
     if options.board is None:
@@ -287,7 +218,7 @@ def run_tools(options: argparse.Namespace, config: CoreConfig, out: Path, consol
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
+    options = parse(arguments, model=DIGITS)
     console = Console(stderr=True)
     lanes = options.lanes if options.lanes is not None else BOARDS[options.board].lanes if options.board else 8
     try:
@@ -313,6 +244,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, FlowError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing was built", file=sys.stderr)
+        return 130
     print_summary(contents, out, Console())
     return 0
 

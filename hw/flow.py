@@ -184,11 +184,15 @@ def route_seeds(netlist: Path, device: Device, seeds: Iterable[int], *, jobs: in
     """
     reports, failures = [], []
     with ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(place_and_route, netlist, device, seed=seed, **options) for seed in seeds]:
-            try:
-                reports.append(future.result())
-            except FlowError as error:
-                failures.append(error)
+        futures = [pool.submit(place_and_route, netlist, device, seed=seed, **options) for seed in seeds]
+        try:
+            for future in futures:
+                try:
+                    reports.append(future.result())
+                except FlowError as error:
+                    failures.append(error)
+        finally:
+            pool.shutdown(cancel_futures=True)  # the user may have stopped it: start no other seed
     if not reports:
         raise failures[0]
     return reports

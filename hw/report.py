@@ -115,8 +115,13 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         share = f" ({cells['used'] / cells['available']:.0%})" if cells["available"] else ""
         table.add_row(name, f"{cells['used']:,} of {cells['available']:,}{share}")
     for part in report["components"]:
-        takes = ", ".join(f"{part['takes'][name]:,.0f} {name}" for name in RESOURCES if part["takes"].get(name))
+        takes = ", ".join(f"{_amount(part['takes'][name])} {name}" for name in RESOURCES if name in part["takes"])
         table.add_row(part["name"], f"{part['count']} x {takes}" if part["count"] > 1 else takes)
     table.add_row("tools", ", ".join(f"{name} {version}" for name, version in report["tools"].items()))
     table.add_row("run time", ", ".join(f"{name} {value:.0f} s" for name, value in report["seconds"].items()))
     console.print(table)
+
+
+def _amount(mean: float) -> str:
+    """Return a mean with three digits or more."""
+    return f"{mean:,.0f}" if mean >= 100 or mean == int(mean) else f"{mean:.1f}"

