@@ -11,9 +11,9 @@ from amaranth.lib.wiring import In
 from formal.accumulate import DRAIN_AFTER
 from formal.bench import SMALL, Bench, cut, inside
 from formal.proof import Proof
-from hw.cell_group import Scheduler
 from hw.event import EventKind, Job, Target
 from hw.lane import Lane
+from hw.scheduler import Scheduler
 
 
 class LaneAndScheduler(wiring.Component):
@@ -77,7 +77,7 @@ def drains() -> Bench:
 
     # Invariants: nothing of the row is left in the lane when the markers have passed, and the scheduler waits for them.
     bench.prove(~(passed & held))
-    bench.prove(told | ~(inside(scheduler).ready.any() | scheduler.drain[0].valid))
+    bench.prove(told | ~(inside(scheduler).eligible.any() | scheduler.drain[0].valid))
     bench.cover(drained & bench.past(here.accumulators.goes & row(accumulators.target), DRAIN_AFTER))
     return bench
 

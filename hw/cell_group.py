@@ -8,91 +8,11 @@ from golden.fixed import GATES, STATE_FRACTION
 from hw.cell_egru import CellEgru
 from hw.config import CoreConfig
 from hw.delay import delay
-from hw.event import INDEX_BITS, Drain, Job, JobTag, Result, ResultKind, UnitUpdate
+from hw.event import INDEX_BITS, Drain, Job, Result, ResultKind, UnitUpdate
 from hw.loader import LayerDescription, LoadKind, LoadWrite
 from hw.queue import Queue
+from hw.scheduler import Scheduler
 from hw.vendor.generic import MEMORY_LATENCY, PartedMemory, PipelinedMemory, Relay
-
-
-class Scheduler(wiring.Component):
-    """Choose, each cycle, the lane of this group whose next unit is updated.
-
-    A lane's units are updated once it has passed the markers that the job names; lanes do not wait for each other.
-    One unit a cycle, latency one cycle, while ``room`` is high.
-
-    Members
-    -------
-    start : In(1), job : In(Job)
-        A new job; ``job`` stays until ``idle``.
-    passed : In, one a lane: ``inputs`` and ``layers`` markers passed.
-    room : In(1)
-    idle : Out(1)
-        Every unit of the job has been granted.
-    grant : Out(1), drain : Out(lanes of Drain), lane, row : Out, tag : Out(JobTag)
-        The unit granted, and the command to its lane.
-    blocked : Out(1)
-        A unit is ready and there is no room.
-    """
-
-    def __init__(self, config: CoreConfig):
-        self._config = config
-        lanes = config.lanes_per_cell
-        super().__init__({
-            "start": In(1), "job": In(Job(config)), "room": In(1), "idle": Out(1), "blocked": Out(1),
-            "inputs_passed": In(2).array(lanes), "layers_passed": In(config.marker_bits).array(lanes),
-            "drain": Out(Drain(config)).array(lanes),
-            "grant": Out(1), "lane": Out(max(1, config.lane_bits)), "row": Out(config.row_bits),
-            "tag": Out(JobTag(config)),
-        })  # fmt: skip
-
-    def elaborate(self, platform):
-        m = Module()
-        job, lanes = self.job, self._config.lanes_per_cell
-        pending, ready = Signal(lanes), Signal(lanes)
-        done = [Signal(self._config.row_bits + 1, name=f"done_{lane}") for lane in range(lanes)]
-
-        # A count of markers is ahead of the need if their difference, modulo the width, is not negative.
-        for lane in range(lanes):
-            layers_ahead = self.layers_passed[lane] - job.need_layers
-            inputs_ahead = self.inputs_passed[lane] - job.need_inputs
-            m.d.sync += ready[lane].eq(
-                ~layers_ahead[self._config.marker_bits - 1] & (~job.first_layer | ~inputs_ahead[1])
-            )
-
-        eligible, grants = Signal(lanes), Signal(lanes)
-        m.d.comb += [
-            eligible.eq(pending & ready),
-            self.blocked.eq(eligible.any() & ~self.room),
-            self.idle.eq(~pending.any()),
-        ]
-        with m.If(self.room):
-            m.d.comb += grants.eq(eligible & -eligible)
-
-        rows_left_one, granted_done = Signal(), Signal(self._config.row_bits + 1)
-        granted_lane = Signal.like(self.lane)
-        for lane in range(lanes):
-            with m.If(grants[lane]):
-                m.d.comb += [granted_done.eq(done[lane]), granted_lane.eq(lane)]
-                m.d.sync += done[lane].eq(done[lane] + 1)
-                with m.If(rows_left_one):
-                    m.d.sync += pending[lane].eq(0)
-        m.d.comb += rows_left_one.eq(granted_done + 1 == job.rows)
-
-        m.d.sync += [
-            self.grant.eq(grants.any()),
-            self.lane.eq(granted_lane),
-            self.row.eq(job.base + granted_done),
-            self.tag.eq(job.tag),
-            self.tag.final.eq(rows_left_one & (pending == grants)),
-        ]
-        m.d.comb += [drain.row.eq(self.row) for drain in self.drain]
-        for lane, drain in enumerate(self.drain):
-            m.d.sync += [drain.valid.eq(grants[lane]), drain.bank.eq(job.bank)]
-
-        with m.If(self.start):
-            m.d.sync += pending.eq((1 << lanes) - 1)
-            m.d.sync += [count.eq(0) for count in done]
-        return m
 
 
 class UnitWord(data.StructLayout):

@@ -10,10 +10,11 @@ from cocotb.triggers import RisingEdge
 from golden import fixed
 from golden.fixed import GATES
 from hw.cell_egru import CellEgru
-from hw.cell_group import CellGroup, Scheduler
+from hw.cell_group import CellGroup
 from hw.config import CoreConfig
 from hw.event import Result, ResultKind
 from hw.loader import LoadKind
+from hw.scheduler import Scheduler
 from tests.hw.bench import StreamSink, start, wait_until
 from tests.hw.pins import Pins
 

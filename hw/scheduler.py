@@ -1,0 +1,101 @@
+"""The scheduler of a cell unit: which unit of which of its lanes is updated next."""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import CoreConfig
+from hw.event import Drain, Job, JobTag
+from hw.fanout_onchip import follows
+
+
+class Scheduler(wiring.Component):
+    """Choose, each cycle, the lane of this group whose next unit is updated.
+
+    A lane's units are updated once it has passed the markers that the job names; lanes do not wait for each other.
+    One unit a cycle, latency one cycle, while ``room`` is high.
+
+    Members
+    -------
+    start : In(1), job : In(Job)
+        A new job; ``job`` stays until ``idle``.
+    passed : In, one a lane: ``inputs`` and ``layers`` markers passed.
+    room : In(1)
+    idle : Out(1)
+        Every unit of the job has been granted.
+    grant : Out(1), drain : Out(lanes of Drain), lane, row : Out, tag : Out(JobTag)
+        The unit granted, and the command to its lane.
+    blocked : Out(1)
+        A unit is ready and there is no room.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        lanes = config.lanes_per_cell
+        super().__init__({
+            "start": In(1), "job": In(Job(config)), "room": In(1), "idle": Out(1), "blocked": Out(1),
+            "inputs_passed": In(2).array(lanes), "layers_passed": In(config.marker_bits).array(lanes),
+            "drain": Out(Drain(config)).array(lanes),
+            "grant": Out(1), "lane": Out(max(1, config.lane_bits)), "row": Out(config.row_bits),
+            "tag": Out(JobTag(config)),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config, job, lanes = self._config, self.job, self._config.lanes_per_cell
+
+        # Of each lane: whether it has units left, the row of the next, whether that is the last, whether it may go.
+        pending, last, eligible = Signal(lanes), Signal(lanes), Signal(lanes)
+        rows = [Signal(config.row_bits, name=f"row_{lane}") for lane in range(lanes)]
+        left = Signal(range((lanes << config.row_bits) + 1))  # units of the job
+        last_row, one_left = Signal(config.row_bits), Signal()
+
+        # The first lane of those that may: each finds out for itself.
+        grants = Signal(lanes)
+        m.d.comb += [
+            *(grants[lane].eq(self.room & eligible[lane] & ~eligible[:lane].any()) for lane in range(lanes)),
+            self.blocked.eq(eligible.any() & ~self.room),
+            self.idle.eq(~pending.any()),
+        ]
+        granted_lane, granted_row = Signal.like(self.lane), Signal.like(self.row)
+        for lane in range(lanes):
+            with m.If(grants[lane]):
+                m.d.comb += [granted_lane.eq(lane), granted_row.eq(rows[lane])]
+        m.d.sync += [
+            self.grant.eq(grants.any()),
+            self.lane.eq(granted_lane),
+            self.row.eq(granted_row),
+            self.tag.eq(job.tag),
+            self.tag.final.eq(one_left),
+        ]
+        m.d.comb += [drain.row.eq(self.row) for drain in self.drain]
+        for lane, drain in enumerate(self.drain):
+            m.d.sync += [drain.valid.eq(grants[lane]), drain.bank.eq(job.bank)]
+
+        # A count of markers is ahead of the need if their difference, modulo the width, is not negative.
+        ready, still_pending = Signal(lanes), Signal(lanes)
+        for lane in range(lanes):
+            layers_ahead = self.layers_passed[lane] - job.need_layers
+            inputs_ahead = self.inputs_passed[lane] - job.need_inputs
+            m.d.comb += ready[lane].eq(~layers_ahead[config.marker_bits - 1] & (~job.first_layer | ~inputs_ahead[1]))
+        m.d.comb += still_pending.eq(pending & ~(grants & last))
+
+        # What is granted next follows from registers alone: each lane is told beforehand whether its unit is the last.
+        with m.If(self.start):
+            m.d.sync += [
+                pending.eq((1 << lanes) - 1),
+                eligible.eq(ready),
+                last.eq((job.rows == 1).replicate(lanes)),
+                last_row.eq(job.base + job.rows - 1),
+                left.eq(job.rows * lanes),
+                one_left.eq((job.rows == 1) if lanes == 1 else 0),
+                *(row.eq(job.base) for row in rows),
+            ]
+        with m.Else():
+            m.d.sync += [pending.eq(still_pending), eligible.eq(still_pending & ready)]
+            with m.If(grants.any()):
+                m.d.sync += [left.eq(left - 1), one_left.eq(left == 2)]
+            for lane, row in enumerate(rows):
+                with m.If(grants[lane]):
+                    m.d.sync += [row.eq(row + 1), last[lane].eq(follows(last_row, row))]
+        return m
