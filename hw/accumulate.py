@@ -60,17 +60,24 @@ class Accumulators(wiring.Component):
             valid.append(delay(m, valid[-1], 1, f"target_valid_{k}", init=0))
             drains.append(delay(m, drains[-1], 1, f"drain_{k}", init={}))
 
-        # The next operation is compared on its way in: bit k of ``matches`` says that the operation held has the target
-        # of the one that went k + 1 cycles ago. (It comes in only when the one before it, if any, goes.)
-        matches, waits = Signal(self.HAZARD_DISTANCE), Signal()
-        same = Cat(
-            went & (earlier.as_value() == self.i.payload.as_value())
-            for went, earlier in zip([held, *valid[1:-1]], targets[:-1], strict=True)
-        )
         with m.If(self.i.ready):
-            m.d.sync += [held.eq(self.i.valid), target.eq(self.i.payload), matches.eq(same), waits.eq(same.any())]
-        with m.Else():
-            m.d.sync += [matches.eq(matches << 1), waits.eq(matches[:-1].any())]
+            m.d.sync += [held.eq(self.i.valid), target.eq(self.i.payload)]
+
+        # Bit k of ``matches`` says that the operation held has the target of the one that went k + 1 cycles ago.
+        matches, waits = Signal(self.HAZARD_DISTANCE), Signal()
+
+        def same(target, earlier, went):
+            return Cat(one & (at.as_value() == target.as_value()) for one, at in zip(went, earlier, strict=True))
+
+        if config.forwarding:
+            m.d.comb += matches.eq(same(target, targets[1:], valid[1:]))
+        else:
+            # What may have to wait is compared on its way in. (It comes only when the one before it, if any, goes.)
+            coming = same(self.i.payload, targets[:-1], [held, *valid[1:-1]])
+            with m.If(self.i.ready):
+                m.d.sync += [matches.eq(coming), waits.eq(coming.any())]
+            with m.Else():
+                m.d.sync += [matches.eq(matches << 1), waits.eq(matches[:-1].any())]
         taken = drains[0].valid & ((drains[0].bank == target.bank) if config.split_banks else 1)
         m.d.comb += [
             self.hazard.eq(0 if config.forwarding else held & waits),
