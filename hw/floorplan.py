@@ -1,7 +1,7 @@
-"""Generate placement constraints: the block RAMs of each lane side by side, each cell unit's amid its lanes.
+"""Generate placement constraints: the block RAMs of each lane side by side, each cell unit's near its lanes.
 
-A core fills its device's block RAMs before its logic, and a placer that legalises them one by one tears lanes apart:
-the wires of 16 lanes with 192 of 208 blocks grow to four times their length.
+A core fills its device's block RAMs long before its logic, and a placer that legalises them one by one tears lanes
+apart.
 """
 
 from __future__ import annotations
@@ -14,64 +14,62 @@ from pathlib import Path
 
 from hw.vendor import Device
 
-#: Columns of an ECP5's block RAMs, in runs that no other column interrupts, and rows; four sites in every nine columns.
-SITES = {
-    "lfe5u-85f": (((4, 64), (69, 120)), (22, 46, 70, 82)),
-}
-_BLOCK = "DP16KD"
-_STAGES = ("directory", "entries", "sums")  #: of a lane, in the order in which data passes them
+#: The block RAMs of a device: its halves, as first and last column, and its rows. Project Trellis' database has them.
+SITES = {"lfe5u-85f": (((4, 64), (69, 120)), (22, 46, 70, 82))}
+COLUMNS = (0, 2, 4, 6)  #: of four sites, which repeat every nine columns
+BLOCK = "DP16KD"
+ORDER = ("directory", "entries", "sums")  #: of a lane's memories, as data passes them
 
 
 def sites(device: Device) -> list[list[str]]:
-    """Return the sites of a device's block RAMs in runs of neighbours, those of one half after the other."""
-    name = re.sub(r"-\d$", "", device.name)  # whatever its speed grade
-    if name not in SITES:
-        return []
-    halves, rows = SITES[name]
-    steps = (0, 2, 4, 6)
+    """Return the sites of a device's block RAMs in runs of neighbours, the runs of one half after those of the other.
+
+    Empty where no list of sites is known.
+    """
+    name = re.sub(r"-\d$", "", device.name)  # without the speed grade
+    halves, rows = SITES.get(name, ((), ()))
     return [
         [
-            f"X{column + step}/Y{row}/EBR{k}"
-            for column in range(first, last + 1, 9)
-            for k, step in enumerate(steps)
-            if column + step <= last
+            f"X{first + column}/Y{row}/EBR{k}"
+            for first in range(start, stop + 1, 9)
+            for k, column in enumerate(COLUMNS)
+            if first + column <= stop
         ]
-        for first, last in halves
+        for start, stop in halves
         for row in rows
     ]
 
 
-def assign(rooms: Mapping[str, Sequence[str]], groups: Sequence[Sequence[str]], runs: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Return a site for each block of each room.
+def assign(
+    rooms: Mapping[str, Sequence[str]], groups: Sequence[Sequence[str]], runs: Sequence[Sequence[str]]
+) -> dict[str, str]:
+    """Return a site for each block of each room, as far as there are sites.
 
     Parameters
     ----------
     rooms : mapping
-        Blocks of each lane and cell unit.
+        The blocks of each lane and cell unit.
     groups : sequence of sequences
-        Rooms that belong together, in the order in which they are served; each takes its share of the runs.
+        Rooms that belong together, in the order in which they are served; each group has its share of the runs.
     runs : sequence of sequences
-        Sites, neighbours in one run.
+        Sites, neighbours in one run. A room that fits a run is not divided.
     """
-    placed = {}
-    share = len(runs) / len(groups)
+    placed: dict[str, str] = {}
     for number, group in enumerate(groups):
-        free = [list(run) for run in runs[round(number * share) : round((number + 1) * share)]]
+        first, last = (len(runs) * k // len(groups) for k in (number, number + 1))
+        free = [list(run) for run in runs[first:last]]
         for room in group:
             blocks = rooms[room]
-            run = next((run for run in free if len(run) >= len(blocks)), None)
-            if run is None:  # what no run holds in one piece is left to the placer
-                continue
-            placed |= dict(zip(blocks, run, strict=False))
-            del run[: len(blocks)]
+            whole = [run for run in free if len(run) >= len(blocks)]
+            for run in whole[:1] or free:
+                here, blocks = blocks[: len(run)], blocks[len(run) :]
+                placed |= zip(here, run, strict=False)
+                del run[: len(here)]
     return placed
 
 
-def floorplan(netlist: Path, device: Device, lanes: int, cell_units: int) -> int:
-    """Constrain the block RAMs in a synthesised netlist, which is changed; return how many.
-
-    None are where the device has no list of sites, or room enough for any placement.
-    """
+def floorplan(netlist: Path, device: Device, *, lanes: int, cell_units: int) -> int:
+    """Write sites for the block RAMs of lanes and cell units into a synthesised netlist; return for how many."""
     runs = sites(device)
     if not runs:
         return 0
@@ -79,15 +77,15 @@ def floorplan(netlist: Path, device: Device, lanes: int, cell_units: int) -> int
     (top,) = (module for module in design["modules"].values() if int(module["attributes"].get("top", "0"), 2))
     rooms = defaultdict(list)
     for name, cell in top["cells"].items():
-        if cell["type"] == _BLOCK and (room := re.search(r"\b(lane|cell)_\d+\b", name)):
+        if cell["type"] == BLOCK and (room := re.search(r"\b(lane|cell)_\d+\b", name)):
             rooms[room[0]].append(name)
     for blocks in rooms.values():
-        blocks.sort(key=lambda name: ([stage in name for stage in _STAGES].index(True) if any(stage in name for stage in _STAGES) else -1, name))
+        blocks.sort(key=lambda name: ([stage in name for stage in ORDER], name), reverse=True)
     each = lanes // cell_units
-    groups = []
-    for unit in range(cell_units):
-        members = [f"lane_{lane}" for lane in range(unit * each, (unit + 1) * each)]
-        groups.append([room for room in [*members, f"cell_{unit}"] if room in rooms])
+    groups = [
+        [*(f"lane_{lane}" for lane in range(unit * each, (unit + 1) * each) if f"lane_{lane}" in rooms), f"cell_{unit}"]
+        for unit in range(cell_units)
+    ]
     placed = assign(rooms, groups, runs)
     for name, site in placed.items():
         top["cells"][name]["attributes"]["BEL"] = site
