@@ -108,7 +108,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.load), loader.i)
         m.d.comb += [
             loader.restart.eq(self.reset),
-            loader.idle.eq(self.idle),
+            loader.idle.eq(self.idle & loader.loaded),
             self.loaded.eq(loader.loaded & ~stopped & ~was_stopped),
         ]
         m.d.comb += [group.load.eq(loader.write) for group in groups]

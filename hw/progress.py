@@ -39,7 +39,7 @@ class Progress(wiring.Component):
         super().__init__({
             "lanes": In(Passed(config)).array(config.lanes), "egru_count": In(config.layer_bits + 1),
             "step_end": In(1), "input_end": In(1), "layer_end": In(1), "input_closed": Out(1),
-            "layer_closed": Out(1), "layer": Out(config.layer_bits), "last_layer": Out(1), "idle": Out(1),
+            "layer_closed": Out(1), "layer": Out(config.layer_bits), "last_layer": Out(1), "idle": Out(1, init=1),
         })  # fmt: skip
 
     def elaborate(self, platform):

@@ -26,7 +26,7 @@ async def closes_what_all_lanes_have_passed(dut, egru_count):
     passed = [dict.fromkeys(modulo, 0) for _ in range(CONFIG.lanes)]
     due = {name: [] for name in modulo}  # cycles at which the slowest lane passed each marker
     open_limit = {"inputs": 2, "layers": egru_count}
-    steps_out = idle_cycles = settled = 0
+    steps_out, idle_cycles, settled = 0, 0, True
     for cycle in range(3000):
         ends = {name: sent[name] - closed[name] < open_limit[name] and random.random() < 0.1 for name in modulo}
         ends["inputs"] &= sent["inputs"] - steps_out < 2
