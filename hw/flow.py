@@ -32,15 +32,12 @@ class Family:
     packer: str
     packing: tuple[str, ...]  #: its options, the routed design and the bitstream in braces
     bitstream: str  #: suffix of that file
-    options: tuple[str, ...] = ()  #: further ones of nextpnr
 
 
 FAMILIES = {
     "ecp5": Family(
         "synth_ecp5", "nextpnr-ecp5", "--textcfg", ".config", ("--lpf",), ("--lpf-allow-unconstrained",),
         "ecppack", ("--compress", "--input", "{routed}", "--bit", "{bitstream}"), ".bit",
-        # Many times as fast as the other one on buses to many lanes.
-        ("--router", "router2"),
     ),
     "ice40": Family(
         "synth_ice40 -device u -dsp", "nextpnr-ice40", "--asc", ".asc", ("--pcf",), ("--pcf-allow-unconstrained",),
@@ -146,7 +143,7 @@ def place_and_route(
         file.unlink(missing_ok=True)
     arguments = [
         *device.options, "--json", netlist.name, "--seed", str(seed), "--timing-allow-fail",
-        "--report", report.name, family.result, routed.name, *family.unconstrained, *family.options, *options,
+        "--report", report.name, family.result, routed.name, *family.unconstrained, *options,
     ]  # fmt: skip
     if frequency is not None:
         arguments += ["--freq", f"{frequency:g}"]

@@ -113,8 +113,7 @@ def test_report(tools, tmp_path):
     assert (report.device, report.seed, report.log.name) == ("lfe5u-85f", 4, "top.seed4.log")
     assert report.log.read_text().strip() == (
         "--85k --package CABGA756 --speed 6 --json top.json --seed 4 --timing-allow-fail --report top.seed4.report.json"
-        " --textcfg top.seed4.config --lpf-allow-unconstrained --router router2 --parallel-refine --freq 150"
-        " --lpf pins.lpf"
+        " --textcfg top.seed4.config --lpf-allow-unconstrained --parallel-refine --freq 150 --lpf pins.lpf"
     )
 
 
