@@ -58,8 +58,8 @@ class CellGroup(wiring.Component):
     def __init__(self, config: CoreConfig, number: int):
         self._config, self._number = config, number
         lanes = config.lanes_per_cell
-        #: Cycles from a grant to the sums at the cell: 3 in the lane, 1 to choose between several lanes.
-        self.sums_after = 3 + (lanes > 1)
+        #: Cycles from a grant to the sums at the cell: 3 in the lane, 1 to choose between several lanes, and two hops.
+        self.sums_after = 3 + (lanes > 1) + 2 * (config.hops - 1)
         sums = data.ArrayLayout(signed(config.acc_bits), len(GATES))
         super().__init__({
             "start": In(1), "job": In(Job(config)), "idle": Out(1),

@@ -55,6 +55,9 @@ class CoreConfig:
         lanes, few weights.
     counters : bool
         Whether the operation counters are built.
+    hops : int
+        Registers in each bus between the lanes and the rest: 1, or 2 where a core fills a large device, which no signal
+        crosses in a cycle. The second costs 5 cycles from a lane's last sum to the first event that follows from it.
 
     Raises
     ------
@@ -76,11 +79,13 @@ class CoreConfig:
     split_banks: bool = False
     forwarding: bool = False
     counters: bool = True
+    hops: int = 1
 
     def __post_init__(self):
         for name, low, high in (
             ("lanes", 1, 64), ("cell_units", 1, 64), ("rows", 1, 4096), ("entries", 2, 1 << 18), ("sources", 2, 32768),
             ("layers", 1, 15), ("y_bits", 8, 16), ("value_bits", 9, 17), ("acc_bits", 16, 32),
+            ("hops", 1, 2),
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:

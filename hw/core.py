@@ -10,7 +10,7 @@ from hw.config import CoreConfig
 from hw.counters import COUNTER_BITS, Counters, StepRecord, counter_map
 from hw.delay import delay
 from hw.errors import Error
-from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
+from hw.event import INDEX_BITS, InputBeat, OutputBeat, Result, UnitUpdate
 from hw.lane import Lane
 from hw.loader import LaneWrite, Loader, LoadKind
 from hw.output import Output
@@ -18,6 +18,8 @@ from hw.progress import Progress
 from hw.queue import Queue
 from hw.sequencer import Sequencer
 from hw.vendor.generic import Relay
+
+REGION = 4  #: lanes that share a bus's hop
 
 
 class Core(wiring.Component):
@@ -77,24 +79,34 @@ class Core(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.loader = loader = Loader(config)
-        stopped, was_stopped, resetting, settling = Signal(init=1), Signal(init=1), Signal(), Signal(2)
+        hops = config.hops
+
+        # Everything but loader and decoder is reset without a network, too; the last hop is each part's own register. A
+        # reset lasts a cycle longer than the buses to the lanes, so that nothing of what they hold comes through, and
+        # until it is over nothing is taken or sent.
+        resets = [self.reset]
+        for cycle in range(1, 2 * hops + 2):
+            resets.append(delay(m, resets[-1], 1, f"resets_{cycle}", init=0))
+        stops = [Signal(name="stopped", init=1)]
+        for cycle in range(1, hops + 1):
+            stops.append(delay(m, stops[-1], 1, f"stopped_{cycle}", init=1))
+        m.d.sync += stops[0].eq(Cat(resets[: hops + 1]).any() | ~loader.loaded)
+        unsettled = Cat(resets[1:]).any()
 
         def stoppable(name, component):
-            """Add a part that is reset without a network, too: through a register of its own, one cycle later."""
             m.submodules[f"{name}_stop"] = stop = Relay(1)
             m.submodules[name] = part = ResetInserter(stop.o)(component)
-            m.d.comb += stop.i.eq(stopped)
+            m.d.comb += stop.i.eq(stops[hops - 1])
             return part
 
-        # For two cycles at least: what the buses to the lanes still hold after the first is dropped in the second. Until
-        # all is over nothing is taken or sent.
-        m.d.sync += [
-            resetting.eq(self.reset),
-            stopped.eq(self.reset | resetting | ~loader.loaded),
-            was_stopped.eq(stopped),
-            settling.eq(Cat(self.reset | resetting, settling[0])),
-        ]
-        unsettled = resetting | settling.any()
+        def carry(name, value):
+            """Return a value behind all hops of its bus but the last, which is its receiver's."""
+            for hop in range(1, hops):
+                m.submodules[f"{name}_hop_{hop}"] = relay = Relay(value.shape())
+                m.d.comb += relay.i.eq(value)
+                value = relay.o
+            return value
+
         m.submodules.decoder = decoder = ResetInserter(self.reset | unsettled)(InputDecoder(config))
         broadcaster = stoppable("broadcaster", Broadcaster(config))
         sequencer = stoppable("sequencer", Sequencer(config))
@@ -109,18 +121,21 @@ class Core(wiring.Component):
         m.d.comb += [
             loader.restart.eq(self.reset),
             loader.idle.eq(self.idle & loader.loaded),
-            self.loaded.eq(loader.loaded & ~stopped & ~was_stopped),
+            self.loaded.eq(loader.loaded & ~Cat(stops).any()),
         ]
         m.d.comb += [group.load.eq(loader.write) for group in groups]
         write, to_lanes = loader.write, Signal(LaneWrite(config), reset_less=True)
         m.d.sync += [to_lanes.address.eq(write.address), to_lanes.data.eq(write.data)]
         for number, lane in enumerate(lanes):
             selected = write.valid & (write.select == number)
-            m.d.comb += [lane.load.address.eq(to_lanes.address), lane.load.data.eq(to_lanes.data)]
+            if number % REGION == 0:
+                address = carry(f"region_{number}_address", to_lanes.address)
+                data = carry(f"region_{number}_data", to_lanes.data)
+            m.d.comb += [lane.load.address.eq(address), lane.load.data.eq(data)]
             for name, kind in (("directory", LoadKind.DIRECTORY), ("entry", LoadKind.ENTRY)):
                 enable = Signal(name=f"lane_{number}_load_{name}")
                 m.d.sync += enable.eq(selected & (write.kind == kind))
-                m.d.comb += lane.load[name].eq(enable)
+                m.d.comb += lane.load[name].eq(carry(enable.name, enable))
         m.d.comb += [part.network.eq(loader.network) for part in (decoder, sequencer)]
         m.d.comb += [group.layers.eq(loader.network.layers) for group in groups]
 
@@ -132,9 +147,25 @@ class Core(wiring.Component):
         ]
         wiring.connect(m, decoder.o, broadcaster.input)
         for index, group in enumerate(groups):
-            wiring.connect(m, group.results, broadcaster.results[index])
+            if hops > 1:
+                queue = stoppable(f"results_{index}", Queue(shape=Result(config), depth=2, direct=True))
+                wiring.connect(m, group.results, queue.i)
+                wiring.connect(m, queue.o, broadcaster.results[index])
+            else:
+                wiring.connect(m, group.results, broadcaster.results[index])
+        regions = [lanes[first : first + REGION] for first in range(0, config.lanes, REGION)]
+        regions_ready = Signal(len(regions))
+        for number, region in enumerate(regions):
+            event, valid = (
+                carry(f"region_{number}_{name}", value)
+                for name, value in (("event", broadcaster.event), ("valid", broadcaster.valid))
+            )
+            m.d.comb += [lane.event.eq(event) for lane in region] + [lane.valid.eq(valid) for lane in region]
+            m.d.comb += regions_ready[number].eq(
+                carry(f"region_{number}_ready", Cat(lane.ready for lane in region).all())
+            )
         lanes_ready = Signal()
-        m.d.sync += lanes_ready.eq(Cat(lane.ready for lane in lanes).all())
+        m.d.sync += lanes_ready.eq(regions_ready.all())
         m.d.comb += [
             decoder.loaded.eq(self.loaded),
             decoder.bank.eq(sequencer.input_bank),
@@ -146,10 +177,10 @@ class Core(wiring.Component):
             sequencer.layer_end.eq(broadcaster.layer_end),
             sequencer.state_written.eq(loader.state_written),
         ]
-        m.d.comb += [lane.event.eq(broadcaster.event) for lane in lanes]
-        m.d.comb += [lane.valid.eq(broadcaster.valid) for lane in lanes]
 
         # Lanes and cell units.
+        inputs_passed = [carry(f"lane_{number}_inputs", lane.inputs_passed) for number, lane in enumerate(lanes)]
+        layers_passed = [carry(f"lane_{number}_layers", lane.layers_passed) for number, lane in enumerate(lanes)]
         m.d.sync += sequencer.cells_idle.eq(Cat(group.idle for group in groups).all())
         for index, group in enumerate(groups):
             m.d.comb += [
@@ -160,12 +191,13 @@ class Core(wiring.Component):
                 self.updates[index].eq(group.update),
             ]
             for place in range(config.lanes_per_cell):
-                lane = lanes[index * config.lanes_per_cell + place]
+                number = index * config.lanes_per_cell + place
+                lane = lanes[number]
                 m.d.comb += [
-                    group.inputs_passed[place].eq(lane.inputs_passed),
-                    group.layers_passed[place].eq(lane.layers_passed),
-                    group.sums[place].eq(lane.sums),
-                    lane.drain.eq(group.drain[place]),
+                    group.inputs_passed[place].eq(inputs_passed[number]),
+                    group.layers_passed[place].eq(layers_passed[number]),
+                    group.sums[place].eq(carry(f"lane_{number}_sums", lane.sums)),
+                    lane.drain.eq(carry(f"lane_{number}_drain", group.drain[place])),
                 ]
         with m.Switch(self.cell_select):
             for index, group in enumerate(groups):
@@ -208,8 +240,8 @@ class Core(wiring.Component):
 
         # Progress, and what is counted.
         progress = stoppable("progress", Progress(config))
-        for passed, lane in zip(progress.lanes, lanes, strict=True):
-            m.d.comb += [passed.inputs.eq(lane.inputs_passed), passed.layers.eq(lane.layers_passed)]
+        for passed, inputs, layers in zip(progress.lanes, inputs_passed, layers_passed, strict=True):
+            m.d.comb += [passed.inputs.eq(inputs), passed.layers.eq(layers)]
         m.d.comb += [
             progress.egru_count.eq(loader.network.layer_count - loader.network.readout),
             progress.input_end.eq(broadcaster.input_end),
@@ -235,5 +267,6 @@ class Core(wiring.Component):
                 self.counter.eq(counters.count),
                 self.step.eq(counters.record),
             ]
-            m.d.comb += [seen.eq(lane.activity) for seen, lane in zip(counters.lanes, lanes, strict=True)]
+            for number, lane in enumerate(lanes):
+                m.d.comb += counters.lanes[number].eq(carry(f"lane_{number}_activity", lane.activity))
         return m

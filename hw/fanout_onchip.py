@@ -167,7 +167,7 @@ class FanoutOnChip(wiring.Component):
     """Turn broadcast events into the entries of this lane's part of their lists.
 
     Takes one event a cycle and never stalls the broadcaster, which must hold back while ``ready`` is low; there is room
-    for the ``SLACK`` events that it may send before it sees so. One entry a cycle out.
+    for the ``slack`` events that it may send before it sees so. One entry a cycle out.
 
     Members
     -------
@@ -180,12 +180,11 @@ class FanoutOnChip(wiring.Component):
         See :class:`Walker`.
     """
 
-    #: Events that may still come when ``ready`` is decided: one in each cycle until it shows, passes the register
-    #: behind the tree that joins all lanes, and is seen in what the broadcaster sends, here and in the lane's relay.
-    SLACK = 4
-
     def __init__(self, config: CoreConfig):
         self._config = config
+        #: Events that may still come when ``ready`` is decided: one in each cycle until it shows, passes the registers
+        #: of the tree that joins all lanes, and is seen in what the broadcaster sends, here and in the relays.
+        self.slack = 2 + 2 * config.hops
         super().__init__({
             "event": In(Event(config)), "valid": In(1), "ready": Out(1),
             "load_directory": In(1), "load_entry": In(1),
@@ -230,6 +229,6 @@ class FanoutOnChip(wiring.Component):
             dropped.eq(directory.dropped),
             left.eq(queue.o.valid & queue.o.ready),
             free.eq(free + dropped + left - self.valid),
-            self.ready.eq(free > self.SLACK),
+            self.ready.eq(free > self.slack),
         ]
         return m

@@ -1,6 +1,6 @@
 """The core with its registers and its events as a bus has them: what every top puts behind its own bus."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 

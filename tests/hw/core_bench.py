@@ -23,7 +23,7 @@ from tests.hw.pins import Pins
 CONFIGS = {
     "small": CoreConfig(
         lanes=3, cell_units=1, queue_depth=8, rows=32, entries=1024, sources=128, layers=4, weight_bits=8, y_bits=9,
-        value_bits=10, acc_bits=24,
+        value_bits=10, acc_bits=24, hops=2,
     ),
     "pairs": CoreConfig(
         lanes=4, cell_units=2, queue_depth=16, rows=32, entries=1024, sources=128, layers=4, weight_bits=4, y_bits=13,

@@ -32,14 +32,15 @@ CONFIGS = [
         acc_bits=acc_bits,
         split_banks=split,
         forwarding=forwarding,
+        hops=hops,
     )  # fmt: skip
-    for lanes, cell_units, depth, rows, entries, weight_bits, y_bits, value_bits, acc_bits, split, forwarding in (
-        (1, 1, 8, 160, 8192, 8, 8, 9, 24, False, False),
-        (3, 1, 16, 96, 4096, 8, 11, 12, 27, True, False),
-        (4, 2, 8, 96, 4096, 4, 16, 17, 26, False, True),
-        (5, 5, 32, 64, 2048, 8, 14, 15, 30, False, False),
-        (8, 2, 16, 48, 2048, 8, 10, 17, 30, True, True),
-        (16, 4, 8, 32, 2048, 4, 15, 16, 26, False, False),
+    for lanes, cell_units, depth, rows, entries, weight_bits, y_bits, value_bits, acc_bits, split, forwarding, hops in (
+        (1, 1, 8, 160, 8192, 8, 8, 9, 24, False, False, 1),
+        (3, 1, 16, 96, 4096, 8, 11, 12, 27, True, False, 1),
+        (4, 2, 8, 96, 4096, 4, 16, 17, 26, False, True, 2),
+        (5, 5, 32, 64, 2048, 8, 14, 15, 30, False, False, 2),
+        (8, 2, 16, 48, 2048, 8, 10, 17, 30, True, True, 1),
+        (16, 4, 8, 32, 2048, 4, 15, 16, 26, False, False, 2),
     )
 ]
 

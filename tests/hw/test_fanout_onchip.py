@@ -26,7 +26,7 @@ CONFIG = CoreConfig(
     value_bits=9, acc_bits=24,
 )  # fmt: skip
 #: From the ``ready`` that allows an event to its arrival: a register for the tree of ``ready``, one for the event, and
-#: the lane's relay. The rest of ``SLACK`` is inside.
+#: the lane's relay. The rest of ``slack`` is inside.
 BROADCAST_DELAY = 3
 
 
@@ -244,7 +244,7 @@ async def loses_no_event(dut, event_stall, sink_stall):
 
 @cocotb.test()
 async def uses_its_whole_queue_and_is_ready_again_when_it_is_empty(dut):
-    """With a blocked output all but ``SLACK`` places fill for certain, beside those inside the walker."""
+    """With a blocked output all but ``slack`` places fill for certain, beside those inside the walker."""
     pins = Pins(dut, FanoutOnChip(CONFIG), "fanout__")
     await start(dut)
     seen, sent = deque([False] * BROADCAST_DELAY, BROADCAST_DELAY), 0
@@ -255,7 +255,7 @@ async def uses_its_whole_queue_and_is_ready_again_when_it_is_empty(dut):
         sent += valid
     assert not pins.get("ready")
     places = CONFIG.queue_depth + 1  # none in the walker, which stands still
-    assert places - FanoutOnChip.SLACK < sent <= places
+    assert places - FanoutOnChip(CONFIG).slack < sent <= places
     pins.set(advance=1, valid=0)
     passed = 0
     for _ in range(2 * places + Walker(CONFIG).latency):
