@@ -26,8 +26,8 @@ def sites(device: Device) -> list[list[str]]:
 
     Empty where no list of sites is known.
     """
-    name = re.sub(r"-\d$", "", device.name)  # without the speed grade
-    halves, rows = SITES.get(name, ((), ()))
+    # Whatever package and speed grade follow in its name.
+    halves, rows = next((layout for name, layout in SITES.items() if device.name.startswith(name)), ((), ()))
     return [
         [
             f"X{first + column}/Y{row}/EBR{k}"
@@ -68,23 +68,32 @@ def assign(
     return placed
 
 
-def floorplan(netlist: Path, device: Device, *, lanes: int, cell_units: int) -> int:
-    """Write sites for the block RAMs of lanes and cell units into a synthesised netlist; return for how many."""
+def floorplan(netlist: Path, device: Device) -> int:
+    """Write sites for the block RAMs of lanes and cell units into a synthesised netlist; return for how many.
+
+    None where the device has no list of sites, or twice as many as are needed: then any placement will do.
+    """
     runs = sites(device)
-    if not runs:
-        return 0
     design = json.loads(netlist.read_text())
     (top,) = (module for module in design["modules"].values() if int(module["attributes"].get("top", "0"), 2))
-    rooms = defaultdict(list)
+    rooms, last = defaultdict(list), {"lane": -1, "cell": -1}
     for name, cell in top["cells"].items():
-        if cell["type"] == BLOCK and (room := re.search(r"\b(lane|cell)_\d+\b", name)):
-            rooms[room[0]].append(name)
+        if room := re.search(r"\b(lane|cell)_(\d+)\b", name):
+            last[room[1]] = max(last[room[1]], int(room[2]))
+            if cell["type"] == BLOCK:
+                rooms[room[0]].append(name)
+    if 2 * sum(map(len, rooms.values())) <= sum(map(len, runs)):
+        return 0
     for blocks in rooms.values():
         blocks.sort(key=lambda name: ([stage in name for stage in ORDER], name), reverse=True)
-    each = lanes // cell_units
+    each = (last["lane"] + 1) // (last["cell"] + 1)
     groups = [
-        [*(f"lane_{lane}" for lane in range(unit * each, (unit + 1) * each) if f"lane_{lane}" in rooms), f"cell_{unit}"]
-        for unit in range(cell_units)
+        [
+            room
+            for room in (*(f"lane_{lane}" for lane in range(unit * each, (unit + 1) * each)), f"cell_{unit}")
+            if rooms[room]
+        ]
+        for unit in range(last["cell"] + 1)
     ]
     placed = assign(rooms, groups, runs)
     for name, site in placed.items():

@@ -15,6 +15,7 @@ from hw.bare import BareCore
 from hw.boards import BAUD, TOP, Board, emit_board
 from hw.config import CoreConfig
 from hw.emit import emit
+from hw.floorplan import floorplan
 from hw.flow import FAMILIES, Report, pack, route_seeds, synthesize
 from hw.pll import MHZ, Setting
 from hw.registered import Registered
@@ -113,6 +114,7 @@ def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Dis
     try:
         constraints = _prepare(design, work)
         netlist = synthesize(design.verilog, TOP, device, work, watch=display.watch)
+        floorplan(netlist, device)
         reports = route_seeds(
             netlist, device, range(1, seeds + 1), jobs=jobs, frequency=design.frequency, constraints=constraints,
             options=design.options, watch=display.watch,

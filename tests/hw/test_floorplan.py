@@ -32,7 +32,17 @@ def test_what_has_no_site_is_left_to_the_placer():
     assert assign({"a": ["a0", "a1", "a2"]}, [["a"]], [["0"], ["1"]]) == {"a0": "0", "a1": "1"}
 
 
-@pytest.mark.parametrize(("lanes", "cell_units", "blocks"), [(16, 2, 11), (8, 8, 9), (4, 1, 13)])
+def test_a_small_core_is_left_to_the_placer(tmp_path):
+    cells = {f"core.lane_{lane}.fanout.words": {"type": "DP16KD", "attributes": {}} for lane in range(4)}
+    cells["core.cell_0.states"] = {"type": "DP16KD", "attributes": {}}
+    netlist = tmp_path / "top.json"
+    netlist.write_text(json.dumps({"modules": {"top": {"attributes": {"top": "1"}, "cells": cells}}}))
+    before = netlist.read_bytes()
+    assert floorplan(netlist, DEVICE) == 0 and netlist.read_bytes() == before
+    assert floorplan(netlist, DEVICES["up5k"]) == 0
+
+
+@pytest.mark.parametrize(("lanes", "cell_units", "blocks"), [(16, 2, 11), (8, 8, 13), (8, 1, 14)])
 def test_netlist(tmp_path, lanes, cell_units, blocks):
     kinds = [
         "fanout.directory.words",
@@ -47,7 +57,7 @@ def test_netlist(tmp_path, lanes, cell_units, blocks):
     cells |= {"core.lane_0.fanout.lut": {"type": "LUT4", "attributes": {}}, "ram": {"type": "DP16KD", "attributes": {}}}
     netlist = tmp_path / "top.json"
     netlist.write_text(json.dumps({"modules": {"top": {"attributes": {"top": "1"}, "cells": cells}}}))
-    assert floorplan(netlist, DEVICE, lanes=lanes, cell_units=cell_units) == lanes * blocks + cell_units
+    assert floorplan(netlist, DEVICE) == lanes * blocks + cell_units
     placed = json.loads(netlist.read_text())["modules"]["top"]["cells"]
     where = {name: cell["attributes"].get("BEL") for name, cell in placed.items()}
     assert where.pop("core.lane_0.fanout.lut") is where.pop("ram") is None

@@ -1,0 +1,167 @@
+"""Place and route whole cores against the bars: ``python -m hw.bench``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hw.config import CoreConfig
+from hw.implement import device_design, implement
+from hw.tools import FlowError
+from hw.vendor import DEVICES
+from hw.watch import Display
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results.md"
+BEGIN, END = "<!-- hw.bench -->", "<!-- /hw.bench -->"
+HEADINGS = (
+    "core",
+    "on",
+    "weights it holds",
+    "MHz, median (of seeds)",
+    "LUT",
+    "FF",
+    "RAM",
+    "multipliers",
+    "a lane, LUT",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A core on a device, with the clock in MHz that it must reach and the most LUTs of a lane, where bars say so."""
+
+    name: str
+    device: str
+    config: CoreConfig
+    aim: float
+    clock: float | None = None
+    lane_luts: int | None = None
+
+
+CASES = (
+    Case(
+        "ecp5-16",
+        "lfe5u-85f",
+        CoreConfig(lanes=16, cell_units=2, rows=32, entries=7168, sources=512, hops=2),
+        aim=160,
+        clock=150,
+        lane_luts=350,
+    ),
+    Case("ecp5-8", "lfe5u-85f", CoreConfig(lanes=8, cell_units=2, rows=32, entries=2048, sources=256), aim=160),
+    Case(
+        "gowin-8",
+        "gw2ar-18",
+        CoreConfig(lanes=8, cell_units=1, rows=8, entries=2048, sources=256, acc_bits=20),
+        aim=75,
+    ),
+)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m hw.bench",
+        description="Synthesise, place and route cores alone, between registers, with several seeds, and compare clock "
+        "and area with the bars. Minutes for each seed of a large core.",
+        epilog="example: python -m hw.bench --only ecp5-8 --seeds 1",
+    )
+    names = [case.name for case in CASES]
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="CASE", help=f"run only this: {', '.join(names)}"
+    )
+    parser.add_argument("--seeds", type=int, default=5, help="routes of each, of which the median counts (default: 5)")
+    parser.add_argument("--jobs", type=int, default=1, help="routes at once (default: 1)")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench", help="folder for logs and reports")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--write", action="store_true", help="put the rows into docs/results.md, in place of theirs")
+    options = parser.parse_args(arguments)
+    if options.seeds < 1 or options.jobs < 1:
+        parser.error("--seeds and --jobs must be at least 1")
+    return options
+
+
+def describe(config: CoreConfig) -> str:
+    """Return what distinguishes a configuration, as the table tells it."""
+    parts = [f"{config.lanes} lanes", f"{config.cell_units} cell unit{'s' * (config.cell_units > 1)}"]
+    parts += [f"{config.weight_bits}-bit weights"] * (config.weight_bits != 8)
+    parts += [name.replace("_", " ") for name in ("split_banks", "forwarding") if getattr(config, name)]
+    parts += ["2 hops"] * (config.hops > 1)
+    return ", ".join(parts)
+
+
+def row(case: Case, report: dict[str, Any]) -> list[str]:
+    """Return a row of the table."""
+    fmax, used, config = report["fmax_mhz"], {}, case.config
+    lane = sum(part["takes"].get("LUT", 0) for part in report["components"] if "lane" in part["name"])
+    for part in report["components"]:
+        if part["name"] == "around it":  # the registers between which the core is measured
+            continue
+        for resource, count in part["takes"].items():
+            used[resource] = used.get(resource, 0) + count * part["count"]
+    seeds = fmax["seeds"].values()
+    speed = f"{fmax['median']:.1f} ({min(seeds):.1f} to {max(seeds):.1f}, {len(seeds)} seeds)"
+    if case.clock is not None:
+        speed += f", {'meets' if fmax['median'] >= case.clock else 'misses'} {case.clock:g}"
+    area = f"{lane:.0f}"
+    if case.lane_luts is not None:
+        area += f", {'meets' if lane <= case.lane_luts else 'misses'} {case.lane_luts}"
+    return [
+        f"`{case.name}`: {describe(config)}", case.device, f"{config.lanes * config.entries:,}", speed,
+        *(f"{used.get(name, 0):,.0f}" for name in ("LUT", "FF", "RAM", "multiplier")), area,
+    ]  # fmt: skip
+
+
+def write_results(rows: list[list[str]], page: Path) -> None:
+    """Put rows into the table of a page, each in place of an earlier one of its case."""
+    text = page.read_text()
+    before, rest = text.split(BEGIN)
+    table, after = rest.split(END)
+    names = [cells[0].split(":")[0] for cells in rows]
+    kept = [line for line in table.splitlines() if line.startswith("| `") and not line[2:].startswith(tuple(names))]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (HEADINGS, ["---"] * len(HEADINGS), *rows)]
+    ordered = sorted([*kept, *lines[2:]], key=lambda line: [f"| `{case.name}`" in line for case in CASES].index(True))
+    temporary = page.with_suffix(page.suffix + ".part")
+    temporary.write_text(f"{before}{BEGIN}\n" + "\n".join([*lines[:2], *ordered]) + f"\n{END}{after}")
+    os.replace(temporary, page)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    reports, rows = {}, []
+    for case in CASES:
+        if options.only and case.name not in options.only:
+            continue
+        try:
+            with Display(Console(stderr=True)) as display:
+                design = device_design(case.config, DEVICES[case.device], case.aim)
+                done = implement(
+                    design, options.work / case.name, seeds=options.seeds, jobs=options.jobs, display=display
+                )
+        except (FlowError, ValueError) as error:
+            print(f"hw.bench: {case.name}: {error}", file=sys.stderr)
+            return 2
+        reports[case.name] = {"config": asdict(case.config), **done.report}
+        rows.append(row(case, done.report))
+        if options.json:
+            options.json.write_text(json.dumps(reports, indent=2) + "\n")
+        if options.write:
+            write_results(rows[-1:], RESULTS)
+    table = Table(*HEADINGS, box=box.SIMPLE, title="Cores alone, between registers, routed by nextpnr")
+    for cells in rows:
+        table.add_row(*cells)
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
