@@ -29,7 +29,7 @@ REPORT = "report.json"
 #: MHz to aim for on a device without a board.
 AIMS = {"ecp5": 150.0, "ice40": 24.0, "gowin": 75.0}
 #: Routers of a core alone: this one is faster on buses to many lanes. Boards have nextpnr's default: on a ULX3S with 4
-#: lanes at 60 MHz that one came to an end, at 82 MHz, and this one did not.
+#: lanes at 60 MHz that one came to an end, at 92 MHz, and this one did not.
 ROUTERS = {"ecp5": ("--router", "router2")}
 
 
