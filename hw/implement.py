@@ -13,6 +13,7 @@ from amaranth.lib.wiring import Component
 from hw.area import components, module_paths
 from hw.bare import BareCore
 from hw.boards import BAUD, TOP, Board, emit_board
+from hw.bus.uart import divisor
 from hw.config import CoreConfig
 from hw.emit import emit
 from hw.floorplan import floorplan
@@ -78,7 +79,9 @@ def board_design(config: CoreConfig, board: Board, frequency: float | None = Non
         If there is no such clock, or it does not suit ``baud``.
     """
     setting = board.clock(board.frequency if frequency is None else frequency)
-    return place_on(board, setting, UartTop(config, clock_hz=float(setting.output), baud=baud), baud=baud)
+    clock_hz = float(setting.output)
+    divisor(clock_hz, baud)  # before a component is made, which Amaranth would warn of as unused
+    return place_on(board, setting, UartTop(config, clock_hz=clock_hz, baud=baud), baud=baud)
 
 
 def place_on(board: Board, setting: Setting, component: Component, **details: Any) -> Design:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from amaranth import Module
+from amaranth.hdl import Fragment
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import Out
 from amaranth.sim import Simulator
@@ -100,7 +101,7 @@ def test_reset_until_the_clock_is_stable(monkeypatch):
     top = BoardTop(board, board.clock(board.frequency), Blinker())
     stubs = []
     monkeypatch.setattr(boards, "Pll", lambda setting, port: stubs.append(StubPll(setting, port)) or stubs[0])
-    module = top.elaborate(platform)
+    module = Fragment.get(top, platform)
     (pll,), pins = stubs, platform.pins
 
     async def bench(ctx):
