@@ -88,7 +88,7 @@ def test_every_parameter_changes_the_identity():
     changes = {
         "lanes": 4, "cell_units": 4, "queue_depth": 8, "rows": 33, "entries": 2049, "sources": 255, "layers": 3,
         "weight_bits": 4, "y_bits": 9, "value_bits": 10, "acc_bits": 25, "split_banks": True, "forwarding": True,
-        "counters": False,
+        "counters": False, "hops": 2,
     }  # fmt: skip
     assert set(changes) == set(base.__dataclass_fields__)
     identities = {base.config_id}
