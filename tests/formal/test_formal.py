@@ -87,7 +87,6 @@ def test_an_invariant_that_is_missing_is_told_from_a_bug(work):
     assert Proof("counting", counting, depth=8, cover_depth=5, bounded=True).check(work).holds
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_proof_needs_a_cover(work):
     with pytest.raises(ValueError, match="^the proof 'nothing' has no cover$"):
         Proof("nothing", lambda: Bench(Register()), depth=1).check(work)

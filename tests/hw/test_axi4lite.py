@@ -177,7 +177,6 @@ def test_axi4lite(simulate):
     simulate(RegisterFile())
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_read_waits_at_least_a_cycle():
     with pytest.raises(ValueError, match="^read_wait is 0; it must be at least 1$"):
         Axi4Lite(read_wait=0)

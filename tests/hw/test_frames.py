@@ -374,7 +374,6 @@ def test_frames(simulate):
     simulate(LinkWithRegisters())
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_parameters():
     with pytest.raises(ValueError, match="^buffer_bytes is 500; it must be one of 64, 128, 256, 512, 1024$"):
         HostLink(buffer_bytes=500)

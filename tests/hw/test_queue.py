@@ -105,7 +105,6 @@ def test_queue(simulate):
     simulate(queues())
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 @pytest.mark.parametrize("depth", [0, 1, 3, 12])
 def test_depth_must_be_a_power_of_two(depth):
     with pytest.raises(ValueError, match=f"^depth is {depth}; it must be a power of two, 2 or more$"):

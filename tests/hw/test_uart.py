@@ -175,7 +175,6 @@ def test_divisor():
         divisor(50e6, 3_000_000)
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 @pytest.mark.parametrize("component", [UartReceiver, UartTransmitter])
 def test_a_bit_takes_some_cycles(component):
     with pytest.raises(ValueError, match="^divisor is 3; it must be at least 4$"):

@@ -288,7 +288,6 @@ def test_wishbone_top(simulate):
     simulate(WishboneTop(CONFIG), only="runs")
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_read_waits_at_least_a_cycle():
     with pytest.raises(ValueError, match="^read_wait is 0; it must be at least 1$"):
         Wishbone(read_wait=0)
