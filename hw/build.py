@@ -76,6 +76,7 @@ def configure(
     queue_depth: int = 16,
     split_banks: bool = True,
     forwarding: bool = False,
+    hops: int = 1,
 ) -> Build:
     """Load a model, choose the configuration that fits it, and compile it for that.
 
@@ -91,8 +92,9 @@ def configure(
         raise ModelError(f"model file {path}: it holds no integer network; quantise it first")
     units = default_cell_units(lanes) if cell_units is None and lanes > 0 else cell_units
     config = CoreConfig.fitting(
-        model.fixed, lanes, cell_units=units, queue_depth=queue_depth, split_banks=split_banks, forwarding=forwarding
-    )
+        model.fixed, lanes, cell_units=units, queue_depth=queue_depth, split_banks=split_banks, forwarding=forwarding,
+        hops=hops,
+    )  # fmt: skip
     return Build(model, config, compile(model.fixed, config.capacity))
 
 
@@ -231,6 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
                 queue_depth=options.queue_depth,
                 split_banks=options.split_banks,
                 forwarding=options.forwarding,
+                hops=options.hops,
             )
         name = re.sub(r"[^\w.-]+", "-", build.model.name).strip(".-") or "network"
         out = options.out or Path("build") / "-".join(filter(None, (name, str(lanes), options.board or options.device)))

@@ -46,6 +46,12 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         help="pass sums on before they are stored; pays for many lanes and short lists (default: no)",
     )
     parser.add_argument(
+        "--hops",
+        type=int,
+        default=1,
+        help="registers in each bus between lanes and the rest: 1, or 2 where a core fills a large device (default: 1)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help="folder to write (default: build/NAME-LANES); logs and intermediate files of the tools stay in OUT.work",
