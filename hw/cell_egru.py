@@ -20,6 +20,15 @@ def saturate(value, bits):
     return Mux(fits, value[:bits], limit).as_signed()
 
 
+def event_value(c, y_bits):
+    """:func:`golden.fixed.event_value` of a positive c."""
+    down = fixed.STATE_FRACTION - y_bits
+    if down <= 0:
+        return c[: fixed.STATE_FRACTION] << -down
+    rounded = (c[: fixed.STATE_FRACTION] + (1 << (down - 1))) >> down
+    return Mux(rounded[y_bits], (1 << y_bits) - 1, rounded[:y_bits])
+
+
 class Rescale(wiring.Component):
     """Bring a sum to 12 fraction bits: shift right, saturate (:func:`golden.fixed.rescale` after its rounding).
 
@@ -154,15 +163,6 @@ class CellEgru(wiring.Component):
         m.d.sync += [
             self.fires.eq(fires),
             self.h_next.eq(Mux(fires, beyond + 1, c)),
-            self.y.eq(Mux(fires, self._event_value(c), 0)),
+            self.y.eq(Mux(fires, event_value(c, self._config.y_bits), 0)),
         ]
         return m
-
-    def _event_value(self, c):
-        """:func:`golden.fixed.event_value` of a positive c."""
-        y_bits = self._config.y_bits
-        down = fixed.STATE_FRACTION - y_bits
-        if down <= 0:
-            return c[: fixed.STATE_FRACTION] << -down
-        rounded = (c[: fixed.STATE_FRACTION] + (1 << (down - 1))) >> down
-        return Mux(rounded[y_bits], (1 << y_bits) - 1, rounded[:y_bits])

@@ -11,6 +11,8 @@ from golden.fanout import Capacity, required
 from golden.network import FixedNetwork
 
 REVISION = 2  #: of the datapath and its memory layout; part of every configuration identity
+COMPACT_WORD_BITS = 16  #: of a compact lane's list memory: an entry, or an address in it
+DIRECTORY_ROWS = 4  #: of that memory for each source, the last one unused
 
 
 def _bits(count: int) -> int:
@@ -56,8 +58,14 @@ class CoreConfig:
     counters : bool
         Whether the operation counters are built.
     hops : int
-        Registers in each bus between the lanes and the rest: 1, or 2 where a core fills a large device, which no signal
-        crosses in a cycle. The second costs 5 cycles from a lane's last sum to the first event that follows from it.
+        Registers in each bus between the lanes and the rest: 1, or 2 or 3 where a core fills a large device, which no
+        signal crosses in a cycle. Each further one costs 5 cycles from a lane's last sum to the first event that
+        follows from it.
+    compact : bool
+        Whether the core is built small (:mod:`hw.compact`) rather than fast, for a device of a few thousand cells:
+        lists with their directory in words of 16 bits of single-port memory, one memory of sums a lane, one queue for
+        all lanes, one unit at a time in the only cell unit. Goes without ``split_banks``, ``forwarding``, ``counters``
+        and a second hop; ``queue_depth`` is then a part of the identity and nothing else.
 
     Raises
     ------
@@ -80,12 +88,13 @@ class CoreConfig:
     forwarding: bool = False
     counters: bool = True
     hops: int = 1
+    compact: bool = False
 
     def __post_init__(self):
         for name, low, high in (
             ("lanes", 1, 64), ("cell_units", 1, 64), ("rows", 1, 4096), ("entries", 2, 1 << 18), ("sources", 2, 32768),
             ("layers", 1, 15), ("y_bits", 8, 16), ("value_bits", 9, 17), ("acc_bits", 16, 32),
-            ("hops", 1, 2),
+            ("hops", 1, 3),
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
@@ -100,6 +109,22 @@ class CoreConfig:
             raise ValueError(
                 f"value_bits is {self.value_bits}; it must be more than y_bits, which is {self.y_bits}, "
                 "as an event's value is signed"
+            )
+        if self.compact:
+            self._check_compact()
+
+    def _check_compact(self) -> None:
+        """Check what a compact core is restricted to."""
+        for name, allowed in (("split_banks", False), ("forwarding", False), ("counters", False), ("hops", 1)):
+            if getattr(self, name) != allowed:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {allowed} where compact is True")
+        for name, most in (("cell_units", 1), ("lanes", 16), ("rows", 64), ("value_bits", 16)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at most {most} where compact is True")
+        if self.list_bits > COMPACT_WORD_BITS:
+            raise ValueError(
+                f"entries is {self.entries} and sources is {self.sources}; where compact is True, entries and "
+                f"{DIRECTORY_ROWS} times the sources together must be at most {1 << COMPACT_WORD_BITS}"
             )
 
     @classmethod
@@ -152,6 +177,11 @@ class CoreConfig:
         return min(self.entry_bits, self.count_bits)
 
     @property
+    def list_bits(self) -> int:
+        """Width of an address in a compact lane's list memory: entries from 0 up, the directory at the upper end."""
+        return _bits(self.entries + (DIRECTORY_ROWS << self.source_bits))
+
+    @property
     def source_bits(self) -> int:
         return _bits(self.sources)
 
@@ -176,7 +206,7 @@ class CoreConfig:
     @property
     def load_bits(self) -> int:
         """Width of the load bus's data: a word, or a whole directory word."""
-        return max(32, self.directory_bits)
+        return 32 if self.compact else max(32, self.directory_bits)
 
     @property
     def directory_bits(self) -> int:
@@ -195,7 +225,10 @@ class CoreConfig:
     @cached_property
     def config_id(self) -> int:
         """32-bit identity; a memory image compiled for another one is refused."""
-        text = json.dumps({"revision": REVISION, **asdict(self)}, sort_keys=True)
+        options = asdict(self)
+        if not self.compact:  # as before there was the option
+            del options["compact"]
+        text = json.dumps({"revision": REVISION, **options}, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     @property

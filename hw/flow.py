@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.area import top_module
 from hw.tools import FlowError, Watch, run_tool, unwatched
 from hw.vendor import Device
 
@@ -39,8 +40,9 @@ FAMILIES = {
         "synth_ecp5", "nextpnr-ecp5", "--textcfg", ".config", ("--lpf",), ("--lpf-allow-unconstrained",),
         "ecppack", ("--compress", "--input", "{routed}", "--bit", "{bitstream}"), ".bit",
     ),
+    # Without -dsp, which takes multipliers that are instances for its own and drops their registers and addends.
     "ice40": Family(
-        "synth_ice40 -device u -dsp", "nextpnr-ice40", "--asc", ".asc", ("--pcf",), ("--pcf-allow-unconstrained",),
+        "synth_ice40 -device u", "nextpnr-ice40", "--asc", ".asc", ("--pcf",), ("--pcf-allow-unconstrained",),
         "icepack", ("{routed}", "{bitstream}"), ".bin",
     ),
     "gowin": Family(
@@ -217,8 +219,7 @@ def pack(
 
 def _any_pins(netlist: Path, device: Device, stem: str) -> Path:
     """Write constraints, in Gowin's format, that give each port of a netlist a pin."""
-    modules = json.loads(netlist.read_text())["modules"].values()
-    (top,) = (module for module in modules if int(module["attributes"].get("top", "0"), 2))
+    top = top_module(json.loads(netlist.read_text()))
     ports = [
         name if len(port["bits"]) == 1 else f"{name}[{k}]"
         for name, port in top["ports"].items()

@@ -41,6 +41,38 @@ def test_contradictions(choice, message):
         CoreConfig(**choice)
 
 
+COMPACT = {"lanes": 4, "cell_units": 1, "counters": False, "compact": True}
+
+
+@pytest.mark.parametrize(
+    "choice, message",
+    [
+        ({"counters": True}, "counters is True; it must be False where compact is True"),
+        ({"forwarding": True}, "forwarding is True; it must be False where compact is True"),
+        ({"split_banks": True}, "split_banks is True; it must be False where compact is True"),
+        ({"hops": 2}, "hops is 2; it must be 1 where compact is True"),
+        ({"cell_units": 2}, "cell_units is 2; it must be at most 1 where compact is True"),
+        ({"lanes": 17}, "lanes is 17; it must be at most 16 where compact is True"),
+        ({"rows": 65}, "rows is 65; it must be at most 64 where compact is True"),
+        ({"value_bits": 17}, "value_bits is 17; it must be at most 16 where compact is True"),
+        (
+            {"entries": 65536 - 4 * 256 + 1, "sources": 256},
+            "entries is 64513 and sources is 256; where compact is True, entries and 4 times the sources together must "
+            "be at most 65536",
+        ),
+    ],
+)
+def test_limits_of_a_compact_core(choice, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        CoreConfig(**COMPACT | choice)
+
+
+def test_lists_and_directory_of_a_compact_lane_share_a_memory():
+    assert CoreConfig(**COMPACT, entries=16384 - 4 * 256, sources=256).list_bits == 14
+    assert CoreConfig(**COMPACT, entries=16384 - 4 * 256 + 1, sources=256).list_bits == 15
+    assert CoreConfig(**COMPACT, entries=65536 - 4 * 256, sources=256).list_bits == 16
+
+
 def test_positional_arguments_are_refused():
     with pytest.raises(TypeError):
         CoreConfig(8)
@@ -88,12 +120,14 @@ def test_every_parameter_changes_the_identity():
     changes = {
         "lanes": 4, "cell_units": 4, "queue_depth": 8, "rows": 33, "entries": 2049, "sources": 255, "layers": 3,
         "weight_bits": 4, "y_bits": 9, "value_bits": 10, "acc_bits": 25, "split_banks": True, "forwarding": True,
-        "counters": False, "hops": 2,
+        "counters": False, "hops": 2, "compact": True,
     }  # fmt: skip
     assert set(changes) == set(base.__dataclass_fields__)
     identities = {base.config_id}
     for name, value in changes.items():
-        others = {"value_bits": 12} if name == "y_bits" else {}
+        others = {
+            "y_bits": {"value_bits": 12}, "compact": {"cell_units": 1, "counters": False}
+        }.get(name, {})  # fmt: skip
         identities.add(replace(base, **{name: value}, **others).config_id)
     assert len(identities) == 1 + len(changes)
     assert CoreConfig().config_id == base.config_id

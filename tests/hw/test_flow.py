@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from amaranth import signed
+from amaranth import signed, unsigned
 
 from hw import flow
 from hw.emit import emit
@@ -190,6 +190,16 @@ class TestReal:
         assert report.paths["clk -> clk"][0].delay > 0
         assert report.routed.stat().st_size > 0
         assert "Max frequency" in report.log.read_text()
+
+    def test_multipliers_stay_as_they_are_instanced(self, tmp_path):
+        """Their registers, and what they add: a product of 15 by 18 bits takes both."""
+        target = DEVICES["up5k"]
+        component = Registered(Multiplier(unsigned(15), signed(18)))
+        netlist = synthesize(emit(component, "top", target), "top", target, tmp_path)
+        cells = json.loads(netlist.read_text())["modules"]["top"]["cells"].values()
+        (block,) = (cell for cell in cells if cell["type"] == "SB_MAC16")
+        assert {int(block["parameters"][f"{name}_REG"], 2) for name in ("A", "B", "C", "TOP_8x8_MULT")} == {1}
+        assert not set(block["connections"]["C"]) & {"0", "1", "x"}
 
     def test_verilog_that_is_wrong(self, tmp_path):
         message = said(synthesize, "module top(; endmodule", "top", DEVICE, tmp_path)
