@@ -31,8 +31,10 @@ from hw.boards import BAUD, BOARDS
 from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
+from hw.fit import FULL, covers
+from hw.fit_lanes import Target, candidates, candidates_table, check, default_cell_units, fastest
 from hw.implement import Design, Implementation, board_design, device_design, implement
-from hw.options import check_target, parse
+from hw.options import AUTO, check_target, parse
 from hw.package import write_packages
 from hw.report import print_report
 from hw.tools import FlowError
@@ -62,10 +64,17 @@ class Build:
     compiled: Compiled
 
 
-def default_cell_units(lanes: int) -> int:
-    """Return one cell unit a lane for small cores, where latency counts; for larger ones about one for 16 lanes."""
-    wanted = lanes if lanes <= 8 else max(2, lanes // 16)
-    return max(units for units in range(1, wanted + 1) if lanes % units == 0)
+def read_network(path: Path) -> Model:
+    """Load a model that holds an integer network.
+
+    Raises
+    ------
+    ModelError
+    """
+    model = load(path)
+    if model.fixed is None:
+        raise ModelError(f"model file {path}: it holds no integer network; quantise it first")
+    return model
 
 
 def configure(
@@ -87,9 +96,7 @@ def configure(
     ModelError, golden.fanout.CompileError, ValueError
         If the model file is bad, holds no integer network, or fits no configuration.
     """
-    model = load(path)
-    if model.fixed is None:
-        raise ModelError(f"model file {path}: it holds no integer network; quantise it first")
+    model = read_network(path)
     units = default_cell_units(lanes) if cell_units is None and lanes > 0 else cell_units
     config = CoreConfig.fitting(
         model.fixed, lanes, cell_units=units, queue_depth=queue_depth, split_banks=split_banks, forwarding=forwarding,
@@ -199,6 +206,42 @@ def design(options: argparse.Namespace, config: CoreConfig) -> Design:
     return board_design(config, BOARDS[options.board], options.frequency, options.baud or BAUD)
 
 
+def choose_lanes(options: argparse.Namespace, core: dict[str, Any], console: Console) -> tuple[int, int | None]:
+    """Return how many lanes and cell units to build; print what was considered where that is to be found.
+
+    Raises
+    ------
+    ValueError
+        If no number of lanes fits.
+    """
+    if options.lanes != AUTO:
+        lanes = options.lanes if options.lanes is not None else BOARDS[options.board].lanes if options.board else 8
+        return lanes, options.cell_units
+    target = Target.of(options.board, options.device, options.frequency)
+    network = read_network(options.model).fixed
+    with console.status("estimating cores"):
+        found = list(candidates(network, target, options.cell_units, **core))
+    chosen = fastest(found, target)
+    Console().print(candidates_table(found, chosen, target))
+    return chosen.config.lanes, chosen.config.cell_units
+
+
+def check_fit(options: argparse.Namespace, build: Build, core: dict[str, Any], console: Console) -> None:
+    """Refuse a core that is too large for its board or device by estimate; warn of one that may be hard to route.
+
+    Raises
+    ------
+    ValueError
+        If it is too large.
+    """
+    if not options.fit_check or not covers(build.config):
+        return
+    target = Target.of(options.board, options.device, options.frequency)
+    found = check(build.config, build.model.fixed, target, **core)
+    if found.shares["LUT"] > FULL:
+        console.print(f"warning: {found.told(['LUT'])} by estimate; it may be slow, or fail, to route", style="yellow")
+
+
 def run_tools(options: argparse.Namespace, config: CoreConfig, out: Path, console: Console) -> Implementation:
     """Implement the core for the board or device; print the report.
 
@@ -222,24 +265,18 @@ def run_tools(options: argparse.Namespace, config: CoreConfig, out: Path, consol
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments, model=DIGITS)
     console = Console(stderr=True)
-    lanes = options.lanes if options.lanes is not None else BOARDS[options.board].lanes if options.board else 8
+    core = {name: getattr(options, name) for name in ("queue_depth", "split_banks", "forwarding", "hops")}
     try:
         check_target(options)
+        lanes, cell_units = choose_lanes(options, core, console)
         with console.status("dealing the network to lanes"):
-            build = configure(
-                options.model,
-                lanes,
-                options.cell_units,
-                queue_depth=options.queue_depth,
-                split_banks=options.split_banks,
-                forwarding=options.forwarding,
-                hops=options.hops,
-            )
+            build = configure(options.model, lanes, cell_units, **core)
         name = re.sub(r"[^\w.-]+", "-", build.model.name).strip(".-") or "network"
         out = options.out or Path("build") / "-".join(filter(None, (name, str(lanes), options.board or options.device)))
         check_out(out)
         extra: dict[str, Any] = {}
         if options.board or options.device:
+            check_fit(options, build, core, console)
             done = run_tools(options, build.config, out, console)
             extra = {"extra": done.files, "target": done.report["target"]}
         with console.status("writing Verilog and memory files"):

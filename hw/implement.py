@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hw.boards import BAUD, TOP, Board, emit_board
 from hw.bus.uart import divisor
 from hw.config import CoreConfig
 from hw.emit import emit
+from hw.fit import Estimate, covers, estimate
 from hw.floorplan import floorplan
 from hw.flow import FAMILIES, Report, pack, route_seeds, synthesize
 from hw.pll import MHZ, Setting
@@ -50,6 +51,8 @@ class Design:
         None for a device without one, for which there is no bitstream.
     options : tuple of str
         Further ones of nextpnr.
+    estimate : Estimate
+        What it was expected to take; None where it is not known.
     """
 
     target: dict[str, Any]
@@ -59,6 +62,7 @@ class Design:
     constraints: tuple[str, str] | None = None
     board: Board | None = None
     options: tuple[str, ...] = ()
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ def board_design(config: CoreConfig, board: Board, frequency: float | None = Non
     setting = board.clock(board.frequency if frequency is None else frequency)
     clock_hz = float(setting.output)
     divisor(clock_hz, baud)  # before a component is made, which Amaranth would warn of as unused
-    return place_on(board, setting, UartTop(config, clock_hz=clock_hz, baud=baud), baud=baud)
+    design = place_on(board, setting, UartTop(config, clock_hz=clock_hz, baud=baud), baud=baud)
+    return replace(design, estimate=estimate(config, board.device, host_link=True) if covers(config) else None)
 
 
 def place_on(board: Board, setting: Setting, component: Component, **details: Any) -> Design:
@@ -96,7 +101,10 @@ def device_design(config: CoreConfig, device: Device, frequency: float | None = 
     """Return a core alone between registers; ``frequency`` in MHz."""
     aim = AIMS[device.family] if frequency is None else frequency
     verilog = emit(Registered(BareCore(config)), TOP, device)
-    return Design({"device": device.name, "aim_mhz": aim}, device, aim, verilog, options=ROUTERS.get(device.family, ()))
+    target = {"device": device.name, "aim_mhz": aim}
+    options = ROUTERS.get(device.family, ())
+    expected = estimate(config, device) if covers(config) else None
+    return Design(target, device, aim, verilog, options=options, estimate=expected)
 
 
 def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Display) -> Implementation:
@@ -133,7 +141,7 @@ def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Dis
         report = describe(
             design.target, design.frequency, reports, seeds=range(1, seeds + 1), paths=paths,
             parts=components(netlist, TOP, device.family, paths), tools=tool_versions(tools),
-            seconds=display.seconds(),
+            seconds=display.seconds(), estimate=design.estimate,
         )  # fmt: skip
         files.append(work / REPORT)
         files[-1].write_text(json.dumps(report, indent=2) + "\n")

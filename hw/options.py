@@ -9,6 +9,8 @@ from pathlib import Path
 from hw.boards import BAUD, BOARDS
 from hw.vendor import DEVICES
 
+AUTO = "auto"  #: number of lanes to be chosen
+
 
 class OptionError(ValueError):
     """Options that do not go together or make no sense."""
@@ -23,10 +25,16 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         "FuseSoC, Vivado and IP-XACT tools, the network's memory image, and a manifest. Another network that fits the "
         "capacities can be loaded later, without a new synthesis.",
         epilog="examples: python -m hw.build --model models/digits/digits.safetensors --lanes 8 --out build/digits; "
-        "python -m hw.build --board ulx3s-85f --seeds 4; python -m hw.build --device lfe5u-85f --lanes 16",
+        "python -m hw.build --board ulx3s-85f --lanes auto; python -m hw.build --device lfe5u-85f --lanes 16 --seeds 4",
     )
     parser.add_argument("--model", type=Path, default=model, help="model file (default: the bundled digits network)")
-    parser.add_argument("--lanes", type=int, help="multiply-accumulates a cycle (default: the board's, else 8)")
+    parser.add_argument(
+        "--lanes",
+        type=_lanes,
+        metavar="N|auto",
+        help="multiply-accumulates a cycle; auto: the fastest core that fits the board or device, by estimate, with as "
+        "many cell units as usual or fewer (default: the board's, else 8)",
+    )
     parser.add_argument(
         "--cell-units",
         type=int,
@@ -49,7 +57,8 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         "--hops",
         type=int,
         default=1,
-        help="registers in each bus between lanes and the rest: 1, or 2 where a core fills a large device (default: 1)",
+        help="registers in each bus between lanes and the rest: 1, or up to 3 where a core fills a large device "
+        "(default: 1)",
     )
     parser.add_argument(
         "--out",
@@ -72,14 +81,29 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
     )
     group.add_argument("--seeds", type=int, help="placements to try, of which the fastest is taken (default: 1)")
     group.add_argument("--jobs", type=int, help="placements to try at once (default: as many as processors)")
+    group.add_argument(
+        "--fit-check",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="refuse, before any tool runs, a core that is too large by estimate (default: yes)",
+    )
     group.add_argument("--baud", type=int, help=f"bits a second on the board's serial line (default: {BAUD})")
     return parser.parse_args(arguments)
+
+
+def _lanes(text: str) -> int | str:
+    """Return a number of lanes, or ``AUTO``."""
+    if text != AUTO and not text.removeprefix("-").isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {AUTO!r}")
+    return AUTO if text == AUTO else int(text)
 
 
 def check_target(options: argparse.Namespace) -> None:
     """Raise OptionError for options that do not go together or make no sense."""
     if options.board is None and options.baud is not None:
         raise OptionError("--baud is for a board; give --board, too")
+    if options.lanes == AUTO and options.board is None and options.device is None:
+        raise OptionError("--lanes auto is for what a board or a device holds; give --board or --device, too")
     for name in ("frequency", "seeds", "jobs", "baud"):
         value = getattr(options, name)
         if value is None:

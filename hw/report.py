@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hw.area import Component, module_of, short_path
+from hw.fit import RESOURCES, Estimate, counted
 from hw.flow import Report
 
 FORMAT, FORMAT_VERSION = "egret-report", "1.0"  #: a reader refuses another major version
-RESOURCES = ("LUT", "FF", "RAM", "SPRAM", "multiplier")
 
 
 def describe(
@@ -28,6 +28,7 @@ def describe(
     parts: Iterable[Component],
     tools: Mapping[str, str],
     seconds: Mapping[str, float],
+    estimate: Estimate | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``report.json``.
 
@@ -45,6 +46,8 @@ def describe(
         Paths of the design's modules.
     parts, tools, seconds
         Area of each component, versions of the tools, run time of each stage.
+    estimate : Estimate
+        What was expected before.
     """
     best = max(reports, key=lambda report: report.speed)
     return {
@@ -66,10 +69,22 @@ def describe(
             for name, (used, available) in best.utilisation.items()
             if used
         },
+        "estimate": None if estimate is None else _compared(estimate, best),
         "components": [asdict(part) for part in parts],
         "tools": dict(tools),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
     }  # fmt: skip
+
+
+def _compared(estimate: Estimate, report: Report) -> dict[str, Any]:
+    """Return what was estimated beside what it is."""
+    actual = counted(report.utilisation, estimate.device.family)
+    return {
+        "mhz_class": estimate.mhz,
+        "resources": {
+            name: {"estimated": count, "actual": actual[name]} for name, count in estimate.takes.items() if count
+        },
+    }
 
 
 def critical_path(report: Report, paths: Collection[str]) -> dict[str, Any]:
@@ -114,6 +129,12 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     for name, cells in report["utilisation"].items():
         share = f" ({cells['used'] / cells['available']:.0%})" if cells["available"] else ""
         table.add_row(name, f"{cells['used']:,} of {cells['available']:,}{share}")
+    if expected := report["estimate"]:
+        for name, each in expected["resources"].items():
+            off = f" ({each['estimated'] / each['actual'] - 1:+.0%})" if each["actual"] else ""
+            table.add_row(f"estimate, {RESOURCES[name]}", f"{each['estimated']:,} for {each['actual']:,}{off}")
+        if expected["mhz_class"]:
+            table.add_row("estimate, clock", f"class of {expected['mhz_class']} MHz")
     for part in report["components"]:
         takes = ", ".join(f"{_amount(part['takes'][name])} {name}" for name in RESOURCES if name in part["takes"])
         table.add_row(part["name"], f"{part['count']} x {takes}" if part["count"] > 1 else takes)

@@ -87,7 +87,8 @@ class Scheduler(wiring.Component):
                 eligible.eq(ready),
                 last.eq((job.rows == 1).replicate(lanes)),
                 last_row.eq(job.base + job.rows - 1),
-                left.eq(job.rows * lanes),
+                # Added up: Yosys would take a multiplier for the product where it is no shift.
+                left.eq(sum(job.rows << bit for bit in range(lanes.bit_length()) if lanes >> bit & 1)),
                 one_left.eq((job.rows == 1) if lanes == 1 else 0),
                 *(row.eq(job.base) for row in rows),
             ]

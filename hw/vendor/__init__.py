@@ -23,3 +23,8 @@ def primitives(platform: Any) -> ModuleType | None:
     and ``register(i, o)``, which returns the instance of one flip-flop.
     """
     return _FAMILIES.get(family(platform))
+
+
+def rules(family: str) -> ModuleType:
+    """Return the module of a family: its ``RULES`` for memories and ``is_block_product(a, b)`` for multipliers."""
+    return _FAMILIES[family]

@@ -40,6 +40,48 @@ class Column:
     stack: int
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What a family makes its memories of; what the memories are built by and what an estimate counts by.
+
+    Parameters
+    ----------
+    geometries : mapping
+        Rows of a block RAM for each width it can have.
+    distributed_rows : int
+        A memory of at most this many rows is built from distributed RAM, unless it has initial content.
+    unit : int
+        Bits of a block of the greatest width that are written together.
+    """
+
+    geometries: Mapping[int, int]
+    distributed_rows: int
+    unit: int
+
+    @property
+    def width(self) -> int:
+        """The greatest width of a block."""
+        return max(self.geometries)
+
+    def stores_parts(self, depth: int) -> bool:
+        """Return whether parts that are written one by one lie side by side in blocks; if not each is a memory."""
+        return self.distributed_rows < depth <= self.geometries[self.width]
+
+    def columns(self, width: int, depth: int, *, has_content: bool = False) -> tuple[Column, ...]:
+        """Return the columns of blocks of a memory; none where it is distributed RAM."""
+        if depth <= self.distributed_rows and not has_content:
+            return ()
+        return columns(width, depth, self.geometries)
+
+    def units(self, part_bits: int) -> int:
+        """Return how many units a part takes."""
+        return -(-part_bits // self.unit)
+
+    def part_blocks(self, part_bits: int, parts: int) -> int:
+        """Return how many blocks hold parts that lie side by side."""
+        return -(-self.units(part_bits) * parts // (self.width // self.unit))
+
+
 def columns(width: int, depth: int, geometries: Mapping[int, int]) -> tuple[Column, ...]:
     """Cut a memory into columns of blocks: few blocks, and little to select from behind them.
 
@@ -83,33 +125,33 @@ def rows(ports: wiring.Component) -> list[int]:
 
 
 def memory(
-    ports: wiring.Component,
-    geometries: Mapping[int, int],
-    place: Callable[[Block], Instance],
-    *,
-    output_register: bool = True,
+    ports: wiring.Component, rules: Rules, place: Callable[[Block], Instance], *, output_register: bool = True
 ) -> Module:
-    """Build a memory from blocks; a read takes 2 cycles, both stages moved by ``read_en``.
+    """Build a memory; a read takes 2 cycles, both stages moved by ``read_en``.
 
-    Blocks that are stacked are selected behind their last register, which adds no cycle.
+    It is distributed RAM where ``rules`` say so, else blocks. Blocks that are stacked are selected behind their last
+    register, which adds no cycle.
 
     Parameters
     ----------
     ports : PipelinedMemory
         What to connect to.
-    geometries : mapping
-        See :func:`columns`.
+    rules : Rules
+        Of the family.
     place : callable
         Returns the instance for a block.
     output_register : bool
         The block has both registers; if not, its second one is built from logic.
     """
-    m = Module()
     init = rows(ports)
     read_data, write_data = Value.cast(ports.read_data), Value.cast(ports.write_data)
+    cut = rules.columns(len(read_data), ports.depth, has_content=bool(init))
+    if not cut:
+        return distributed_memory(ports)
+    m = Module()
     word = Signal(len(read_data))
-    for column in columns(len(word), ports.depth, geometries):
-        depth, used = geometries[column.width], slice(column.start, column.stop)
+    for column in cut:
+        depth, used = rules.geometries[column.width], slice(column.start, column.stop)
         address_bits = ceil_log2(depth)
         content = [row >> column.start & (1 << column.stop - column.start) - 1 for row in init]
         outputs = [Signal(column.width, name=f"output_{column.start}_{k}") for k in range(column.stack)]
@@ -134,40 +176,32 @@ def memory(
 
 
 def parted_memory(
-    ports: wiring.Component,
-    *,
-    width: int,
-    rows: int,
-    unit: int,
-    place: Callable[[Block], Instance],
-    output_register: bool = True,
+    ports: wiring.Component, rules: Rules, place: Callable[[Block], Instance], *, output_register: bool = True
 ) -> Module | None:
     """Build a memory whose parts are written one by one from blocks that lie side by side, a row deep each.
 
-    Returns None where it has more rows than a block.
+    Returns None where ``rules`` say that each part is a memory.
 
     Parameters
     ----------
     ports : PartedMemory
         What to connect to.
-    width, rows : int
-        Shape of a block.
-    unit : int
-        Bits of a block that are written together; a part takes whole ones.
+    rules : Rules
+        Of the family.
     place, output_register
         See :func:`memory`.
     """
-    if ports.depth > rows:
+    if not rules.stores_parts(ports.depth):
         return None
     m = Module()
     part_bits = len(ports.write_data)
-    units = -(-part_bits // unit)  # of a part
+    unit, units = rules.unit, rules.units(part_bits)
     padded = Cat(ports.write_data, Const(0, units * unit - part_bits))
     words = [padded.word_select(k, unit) for k in range(units)] * len(ports.write_en)
     enables = [enable for enable in ports.write_en for _ in range(units)]
-    each = width // unit  # units of a block
+    width, each = rules.width, rules.width // unit  # bits and units of a block
     read = []
-    for first in range(0, len(words), each):
+    for first in range(0, rules.part_blocks(part_bits, ports.parts) * each, each):
         here = slice(first, first + each)
         missing = each - len(words[here])
         output = Signal(width, name=f"output_{first}")

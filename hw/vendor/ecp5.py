@@ -5,24 +5,19 @@ Sources: FPGA-TN-02204 (memory usage guide), FPGA-TN-02205 (sysDSP usage guide).
 
 from __future__ import annotations
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal, Value
 
 from hw.vendor import blocks
-from hw.vendor.blocks import Block, extend
+from hw.vendor.blocks import Block, Rules, extend
 
-#: Rows of a block RAM for each width it can have.
-GEOMETRIES = {36: 512, 18: 1024, 9: 2048, 4: 4096, 2: 8192, 1: 16384}
-#: A memory of at most this many rows is built from distributed RAM. With 24 bits, routed, 16 rows take 35 COMB, 32
-#: rows 97 and 64 rows 243; block RAM takes none.
-DISTRIBUTED_ROWS = 16
+#: With 24 bits, routed, 16 rows of distributed RAM take 35 COMB, 32 rows 97 and 64 rows 243; block RAM takes none.
+RULES = Rules(geometries={36: 512, 18: 1024, 9: 2048, 4: 4096, 2: 8192, 1: 16384}, distributed_rows=16, unit=9)
 OPERAND_BITS = 18
 
 
 def memory(ports) -> Module:
     """Build a memory: distributed RAM where it is shallow, else block RAM with its output register."""
-    if ports.depth <= DISTRIBUTED_ROWS and not ports.init:
-        return blocks.distributed_memory(ports)
-    return blocks.memory(ports, GEOMETRIES, _dp16kd)
+    return blocks.memory(ports, RULES, _dp16kd)
 
 
 single_port_memory = memory
@@ -30,9 +25,7 @@ single_port_memory = memory
 
 def parted_memory(ports) -> Module | None:
     """Build a memory whose parts are written one by one: from block RAM by the bytes of 9 bits of its widest words."""
-    if ports.depth <= DISTRIBUTED_ROWS:
-        return None
-    return blocks.parted_memory(ports, width=36, rows=GEOMETRIES[36], unit=9, place=_dp16kd)
+    return blocks.parted_memory(ports, RULES, _dp16kd)
 
 
 def _dp16kd(block: Block) -> Instance:
@@ -86,9 +79,14 @@ def _initial(block: Block) -> list[int]:
     return [sum(word << 20 * n for n, word in enumerate(words[k : k + 16])) for k in range(0, 1024, 16)]
 
 
+def is_block_product(a: Shape, b: Shape) -> bool:
+    """Return whether a product is made by a multiplier."""
+    return max(a.width, b.width) <= OPERAND_BITS
+
+
 def multiplier(ports) -> Module | None:
     """Build a multiplier from one MULT18X18D with its input, pipeline and output registers."""
-    if max(len(ports.a), len(ports.b)) > OPERAND_BITS:
+    if not is_block_product(ports.a.shape(), ports.b.shape()):
         return None
     m = Module()
     product = Signal(2 * OPERAND_BITS)

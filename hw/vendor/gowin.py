@@ -8,23 +8,18 @@ Sources: UG285 (BSRAM and SSRAM user guide), UG287 (DSP user guide).
 
 from __future__ import annotations
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, Value
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal, Value
 
 from hw.vendor import blocks
-from hw.vendor.blocks import Block, extend
+from hw.vendor.blocks import Block, Rules, extend
 
-#: Rows of a block RAM for each width it can have.
-GEOMETRIES = {36: 512, 18: 1024, 9: 2048, 4: 4096, 2: 8192, 1: 16384}
-#: A memory of at most this many rows is built from distributed RAM.
-DISTRIBUTED_ROWS = 16
+RULES = Rules(geometries={36: 512, 18: 1024, 9: 2048, 4: 4096, 2: 8192, 1: 16384}, distributed_rows=16, unit=9)
 OPERAND_BITS = 18
 
 
 def memory(ports) -> Module:
     """Build a memory: distributed RAM where it is shallow, else block RAM with its output register."""
-    if ports.depth <= DISTRIBUTED_ROWS and not ports.init:
-        return blocks.distributed_memory(ports)
-    return blocks.memory(ports, GEOMETRIES, _sdpb)
+    return blocks.memory(ports, RULES, _sdpb)
 
 
 single_port_memory = memory
@@ -32,9 +27,7 @@ single_port_memory = memory
 
 def parted_memory(ports) -> Module | None:
     """Build a memory whose parts are written one by one: from block RAM by the bytes of 9 bits of its widest words."""
-    if ports.depth <= DISTRIBUTED_ROWS:
-        return None
-    return blocks.parted_memory(ports, width=36, rows=GEOMETRIES[36], unit=9, place=_sdpb)
+    return blocks.parted_memory(ports, RULES, _sdpb)
 
 
 def _sdpb(block: Block) -> Instance:
@@ -62,12 +55,17 @@ def _sdpb(block: Block) -> Instance:
     )  # fmt: skip
 
 
+def is_block_product(a: Shape, b: Shape) -> bool:
+    """Return whether a product is made by a multiplier."""
+    return max(a.width, b.width) <= OPERAND_BITS
+
+
 def multiplier(ports) -> Module | None:
     """Build a multiplier from one MULT18X18 with its pipeline and output registers.
 
     Those of the operands, which may have to wait, are built from logic.
     """
-    if max(len(ports.a), len(ports.b)) > OPERAND_BITS:
+    if not is_block_product(ports.a.shape(), ports.b.shape()):
         return None
     m = Module()
     product = Signal(2 * OPERAND_BITS)

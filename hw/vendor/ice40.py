@@ -6,15 +6,14 @@ guide), iCE40 technology library.
 
 from __future__ import annotations
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, Shape, Signal, Value
 
 from hw.delay import delay
 from hw.vendor import blocks
-from hw.vendor.blocks import Block, extend
+from hw.vendor.blocks import Block, Rules, extend
 
-#: Rows of a block RAM, and of a single-port RAM, for each width it can have.
-GEOMETRIES = {16: 256, 8: 512, 4: 1024, 2: 2048}
-SINGLE_PORT_GEOMETRIES = {16: 16384}
+RULES = Rules(geometries={16: 256, 8: 512, 4: 1024, 2: 2048}, distributed_rows=0, unit=1)
+SINGLE_PORT_RULES = Rules(geometries={16: 16384}, distributed_rows=0, unit=16)
 OPERAND_BITS = 16
 #: A product is built from logic where one operand has at most this many bits: there are only 8 multipliers.
 LOGIC_OPERAND_BITS = 7
@@ -22,12 +21,12 @@ LOGIC_OPERAND_BITS = 7
 
 def memory(ports) -> Module:
     """Build a memory from block RAM; it has no output register, so that is built from logic."""
-    return blocks.memory(ports, GEOMETRIES, _ram40_4k, output_register=False)
+    return blocks.memory(ports, RULES, _ram40_4k, output_register=False)
 
 
 def parted_memory(ports) -> Module | None:
     """Build a memory whose parts are written one by one: by the bits of words of 16."""
-    return blocks.parted_memory(ports, width=16, rows=GEOMETRIES[16], unit=1, place=_ram40_4k, output_register=False)
+    return blocks.parted_memory(ports, RULES, _ram40_4k, output_register=False)
 
 
 def _ram40_4k(block: Block) -> Instance:
@@ -63,7 +62,7 @@ def _ram40_4k(block: Block) -> Instance:
 
 def single_port_memory(ports) -> Module:
     """Build a memory from single-port RAM: 16 bits, 16384 rows, no initial content."""
-    return blocks.memory(ports, SINGLE_PORT_GEOMETRIES, _spram256ka, output_register=False)
+    return blocks.memory(ports, SINGLE_PORT_RULES, _spram256ka, output_register=False)
 
 
 def _spram256ka(block: Block) -> Instance:
@@ -76,6 +75,12 @@ def _spram256ka(block: Block) -> Instance:
     )  # fmt: skip
 
 
+def is_block_product(a: Shape, b: Shape) -> bool:
+    """Return whether a product is made by a multiplier."""
+    product_bits = a.width + b.width - (a.signed or b.signed)  # without a sign
+    return LOGIC_OPERAND_BITS < min(a.width, b.width) <= OPERAND_BITS and product_bits <= 32
+
+
 def multiplier(ports) -> Module | None:
     """Build a multiplier from one SB_MAC16 with its input, pipeline and output registers.
 
@@ -86,7 +91,7 @@ def multiplier(ports) -> Module | None:
     short, long = sorted((ports.a, ports.b), key=len)
     if len(short) <= LOGIC_OPERAND_BITS:
         return blocks.product_in_logic(ports)
-    if len(short) > OPERAND_BITS or len(ports.product) > 32 + ports.product.shape().signed:
+    if not is_block_product(ports.a.shape(), ports.b.shape()):
         return None
     m = Module()
     low = long[:OPERAND_BITS] if len(long) > OPERAND_BITS else long

@@ -12,7 +12,7 @@ from hw.emit import emit
 from hw.vendor import DEVICES, primitives
 from hw.vendor.blocks import columns
 from hw.vendor.device import family
-from hw.vendor.ecp5 import GEOMETRIES
+from hw.vendor.ecp5 import RULES
 from hw.vendor.generic import Multiplier, PartedMemory, PipelinedMemory, SinglePortMemory
 
 
@@ -56,9 +56,9 @@ def test_family_of_a_platform(board, expected):
     ],
 )
 def test_columns(width, depth, stacks):
-    cut = columns(width, depth, GEOMETRIES)
+    cut = columns(width, depth, RULES.geometries)
     assert [column.stack for column in cut] == stacks
-    assert all(GEOMETRIES[column.width] * column.stack >= depth for column in cut)
+    assert all(RULES.geometries[column.width] * column.stack >= depth for column in cut)
     assert [bit for column in cut for bit in range(column.start, column.stop)] == list(range(width))
 
 
@@ -68,11 +68,11 @@ def test_no_way_to_cut_takes_many_fewer_blocks():
     def fewest(width: int, depth: int) -> int:
         if width <= 0:
             return 0
-        return min(-(-depth // rows) + fewest(width - each, depth) for each, rows in GEOMETRIES.items())
+        return min(-(-depth // rows) + fewest(width - each, depth) for each, rows in RULES.geometries.items())
 
     for width in range(1, 20):
         for depth in (16, 513, 3000):
-            cut = columns(width, depth, GEOMETRIES)
+            cut = columns(width, depth, RULES.geometries)
             blocks = sum(column.stack for column in cut)
             assert fewest(width, depth) <= blocks <= fewest(width, depth) * (1.125 if len(cut) == blocks else 1)
 

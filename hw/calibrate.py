@@ -1,0 +1,200 @@
+"""Measure cores and fit the estimate of :mod:`hw.fit` to them: ``python -m hw.calibrate``."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hw import fit
+from hw.area import components, module_paths
+from hw.boards import TOP
+from hw.config import CoreConfig
+from hw.fit_points import POINTS, Point
+from hw.fit_regression import Measured, clock_classes, fit_logic, scale_logic, total
+from hw.flow import FAMILIES, place_and_route, synthesize
+from hw.implement import Design
+from hw.tools import FlowError, run_tool, tool_versions
+
+ROOT = Path(__file__).parents[1]
+BASE = "ecp5"  #: the family that is fitted; others are like it but for a factor a component
+
+
+def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
+    """Return what a core takes, by component as synthesised and as a whole as packed, and its clock if it is routed.
+
+    The same Verilog through the same tools is measured once: figures are kept in ``folder``.
+    """
+    design = point.design()
+    family = FAMILIES[design.device.family]
+    tools = tool_versions(["yosys", family.program])
+    fingerprint = hashlib.sha256(json.dumps([design.verilog, tools]).encode()).hexdigest()
+    kept = folder / f"{point.name}.json"
+    found = json.loads(kept.read_text()) if kept.is_file() else {}
+    if found.get("fingerprint") != fingerprint:
+        found = {"fingerprint": fingerprint, "tools": tools}
+    if "packed" in found and ("mhz" in found or not point.routed):
+        return found
+    netlist = synthesize(design.verilog, TOP, design.device, work)
+    parts = components(netlist, TOP, design.device.family, module_paths(design.verilog))
+    found["components"] = {part.name: {k: round(n * part.count) for k, n in part.takes.items()} for part in parts}
+    found["packed"] = packed(netlist, design)
+    _write(kept, found)
+    if point.routed:
+        constraints = _constraints(netlist, design)
+        routed = place_and_route(
+            netlist, design.device, frequency=design.frequency, constraints=constraints, options=design.options
+        )
+        found["mhz"] = round(routed.speed, 1)
+        found["packed"] = fit.counted(routed.utilisation, design.device.family)
+        _write(kept, found)
+    return found
+
+
+def packed(netlist: Path, design: Design) -> dict[str, int]:
+    """Return what nextpnr counts of each resource once it has packed a netlist; routing changes nothing of it."""
+    family, log = FAMILIES[design.device.family], netlist.parent / f"{TOP}.packing.log"
+    arguments = [*design.device.options, "--json", netlist.name, "--pack-only", *family.unconstrained]
+    if constraints := _constraints(netlist, design):
+        *before, last = family.constraints
+        arguments += [*before, f"{last}{constraints.name}"] if before else [last, constraints.name]
+    run_tool(family.program, arguments, netlist.parent, log)
+    found = re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", log.read_text(), re.MULTILINE)
+    return fit.counted({name: (int(used), int(has)) for name, used, has in found}, design.device.family)
+
+
+def _constraints(netlist: Path, design: Design) -> Path | None:
+    """Write the pins and clocks of a board."""
+    if design.constraints is None:
+        return None
+    name, content = design.constraints
+    (netlist.parent / name).write_text(content)
+    return netlist.parent / name
+
+
+def _write(path: Path, contents: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(contents, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def assemble(measured: Sequence[Measured]) -> dict[str, Any]:
+    """Return the content of ``hw/fit.json``."""
+    contents: dict[str, Any] = {
+        "about": "Written by `python -m hw.calibrate`: coefficients of hw.fit, and the measured cores behind them.",
+        "revision": _revision(),
+        "tools": {name: version for _, figures in measured for name, version in figures["tools"].items()},
+        "families": {},
+    }
+    for family in sorted(FAMILIES, key=lambda family: (family != BASE, family)):
+        fitted = [each for each in measured if each[0].device.family == family and not each[0].held_out]
+        resources = [name for name in ("LUT", "FF") if name in fit.COUNTED[family]]
+        logic = {}
+        for resource in resources:
+            if family == BASE:
+                logic[resource] = fit_logic(fitted, resource)
+            else:
+                logic[resource] = scale_logic(contents["families"][BASE]["logic"][resource], fitted, resource)
+        packing = {resource: _packing(fitted, resource) for resource in resources}
+        routes = [
+            (max(count / point.device.has[name] for name, count in figures["packed"].items() if count), figures["mhz"])
+            for point, figures in measured if point.device.family == family and "mhz" in figures
+        ]  # fmt: skip
+        contents["families"][family] = {"logic": logic, "packing": packing, "mhz": clock_classes(routes)}
+    for kind, held_out in (("fitted", False), ("held_out", True)):
+        contents[kind] = [
+            {"target": point.target, "config": asdict(point.config), "takes": figures["packed"]}
+            | {name: figures[name] for name in ("mhz",) if name in figures}
+            for point, figures in measured if point.held_out == held_out
+        ]  # fmt: skip
+    return contents
+
+
+def _packing(measured: Sequence[Measured], resource: str) -> float:
+    """Return what nextpnr counts of what synthesis made, in the mean; 1 where nothing is measured."""
+    shares = [figures["packed"][resource] / total(figures, resource) for _, figures in measured]
+    return round(statistics.fmean(shares or [1.0]), 4)
+
+
+def _revision() -> str:
+    """Return the revision of the hardware that was measured."""
+    command = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m hw.calibrate",
+        description="Synthesise and pack a list of cores, route some of them, and fit the estimate of hw.fit to what "
+        "they take. An hour or more; what an earlier run measured of the same Verilog is not measured again.",
+        epilog="example: python -m hw.calibrate --only gowin",
+    )
+    parser.add_argument(
+        "--only", choices=sorted(FAMILIES), help="measure new cores of this family only; fit to all that are measured"
+    )
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "calibrate", help="folder for figures and logs")
+    return parser.parse_args(arguments)
+
+
+def errors(contents: dict[str, Any]) -> Table:
+    """Return a table of the estimates' errors."""
+    table = Table("core", "held out", *("LUT", "FF", "RAM", "multiplier"), title="estimated / measured", box=box.SIMPLE)
+    for kind in ("fitted", "held_out"):
+        for core in contents[kind]:
+            point = Point(core["target"], CoreConfig(**core["config"]))
+            found = fit.estimate(point.config, point.device, host_link=point.host_link).takes
+            cells = [
+                f"{found[name]:,} / {core['takes'][name]:,} ({found[name] / max(1, core['takes'][name]) - 1:+.0%})"
+                if name in found else ""
+                for name in ("LUT", "FF", "RAM", "multiplier")
+            ]  # fmt: skip
+            table.add_row(point.name, "yes" if kind == "held_out" else "", *cells)
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    options.work.mkdir(parents=True, exist_ok=True)
+    measured = []
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[core]}"))
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task("measuring", total=len(POINTS), core="")
+            for point in POINTS:
+                progress.update(task, core=point.name)
+                kept = options.work / f"{point.name}.json"
+                if options.only in (None, point.device.family):
+                    measured.append((point, measure(point, options.work, options.work / "tools")))
+                elif kept.is_file():
+                    measured.append((point, json.loads(kept.read_text())))
+                progress.advance(task)
+    except (FlowError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what is measured is kept", file=sys.stderr)
+        return 130
+    contents = assemble(measured)
+    _write(fit.COEFFICIENTS, contents)
+    fit.coefficients.cache_clear()
+    Console().print(errors(contents))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

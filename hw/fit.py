@@ -1,0 +1,183 @@
+"""Estimate what a core takes of a device and how fast it may run: ``python -m hw.fit``.
+
+Block RAMs and multipliers are counted by the rules that they are built by. LUTs and flip-flops are added up from the
+sizes of the components by coefficients that ``python -m hw.calibrate`` fitted to measured cores, and so is the class
+of clock; it keeps both in ``hw/fit.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hw.boards import BOARDS
+from hw.config import CoreConfig
+from hw.fit_blocks import inventory
+from hw.fit_logic import sizes
+from hw.vendor import DEVICES, Device
+
+COEFFICIENTS = Path(__file__).with_name("fit.json")
+#: What the resources are called, and what of the types that nextpnr counts is one.
+RESOURCES = {"LUT": "LUTs", "FF": "flip-flops", "RAM": "block RAMs", "SPRAM": "SPRAMs", "multiplier": "multipliers"}
+COUNTED = {
+    "ecp5": {"LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "RAM": ("DP16KD",), "multiplier": ("MULT18X18D",)},
+    "ice40": {
+        "LUT": ("ICESTORM_LC",), "RAM": ("ICESTORM_RAM",), "SPRAM": ("ICESTORM_SPRAM",), "multiplier": ("ICESTORM_DSP",)
+    },
+    "gowin": {"LUT": ("LUT4", "ALU"), "FF": ("DFF",), "RAM": ("BSRAM",), "multiplier": ("MULT18X18",)},
+}  # fmt: skip
+FULL = 0.9  #: share of a device's LUTs beyond which routing gets slow and clocks low, or fails
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a core takes of a device, by resource, and the class of its clock in MHz.
+
+    The class is what routed cores of the family that fill their device as much reached, with a margin. It is no promise
+    for one core, and None where none was routed.
+    """
+
+    device: Device
+    takes: Mapping[str, int]
+    mhz: int | None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What it takes of each resource, 1 for all."""
+        return {name: count / self.device.has.get(name, 0) if count else 0.0 for name, count in self.takes.items()}
+
+    @property
+    def over(self) -> list[str]:
+        """Resources of which there are too few."""
+        return [name for name, count in self.takes.items() if count > self.device.has.get(name, 0)]
+
+    @property
+    def fits(self) -> bool:
+        return not self.over
+
+    def told(self, names: Sequence[str]) -> str:
+        """Return the numbers of some resources in words."""
+        each = [f"{self.takes[name]:,} of {self.device.has.get(name, 0):,} {RESOURCES[name]}" for name in names]
+        return " and ".join(filter(None, (", ".join(each[:-1]), *each[-1:])))
+
+
+def covers(config: CoreConfig) -> bool:
+    """Return whether there is an estimate of a core; there is none of compact ones."""
+    return not config.compact
+
+
+def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> Estimate:
+    """Return what a core takes, within milliseconds and without any tool.
+
+    Parameters
+    ----------
+    host_link : bool
+        Whether it stands behind a host link, as on a board, or alone between registers (:mod:`hw.registered`).
+
+    Raises
+    ------
+    ValueError
+        If the estimate does not cover such cores.
+    """
+    if not covers(config):
+        raise ValueError("there is no estimate of compact cores; leave out --compact, or give --lanes and a device")
+    fitted = coefficients()["families"][device.family]
+    blocks = inventory(config, device.family, host_link=host_link)
+    logic = dict.fromkeys(fitted["logic"], 0.0)
+    for component, measures in sizes(config, blocks, host_link=host_link).items():
+        for resource, of_components in fitted["logic"].items():
+            logic[resource] += sum(of_components[component][name] * size for name, size in measures.items())
+    takes = {resource: round(fitted["packing"][resource] * count) for resource, count in logic.items()}
+    takes |= {"RAM": blocks.ram, "multiplier": blocks.multiplier}
+    fill = max(count / device.has[resource] for resource, count in takes.items())
+    return Estimate(device, takes, clock_class(device.family, fill))
+
+
+def clock_class(family: str, fill: float) -> int | None:
+    """Return the MHz that cores reach which take a share ``fill`` of what they take most of; None if unknown."""
+    classes = coefficients()["families"][family]["mhz"]
+    if classes is None:
+        return None
+    return next((mhz for limit, mhz in classes if fill <= limit), classes[-1][1])
+
+
+@functools.cache
+def coefficients() -> dict[str, Any]:
+    """Return what ``python -m hw.calibrate`` wrote."""
+    return json.loads(COEFFICIENTS.read_text())
+
+
+def counted(utilisation: Mapping[str, tuple[int, int]], family: str) -> dict[str, int]:
+    """Return what a design takes of each resource, from what is used, and available, of each of nextpnr's types."""
+    return {
+        resource: sum(utilisation[name][0] for name in types if name in utilisation)
+        for resource, types in COUNTED[family].items()
+    }
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m hw.fit",
+        description="Estimate LUTs, flip-flops, block RAMs, multipliers and the class of clock of a core from its "
+        "configuration alone, beside what a device has. Exit status 1 if it does not fit.",
+        epilog="example: python -m hw.fit --device lfe5u-85f --lanes 16 --cell-units 2 --entries 7168 --sources 512. "
+        "For a network, `python -m hw.build --lanes auto` finds the configuration.",
+    )
+    targets = parser.add_mutually_exclusive_group(required=True)
+    targets.add_argument("--board", choices=sorted(BOARDS), help="a board: with its host link")
+    targets.add_argument(
+        "--device", choices=sorted(DEVICES), metavar="DEVICE", help=f"the core alone: {', '.join(sorted(DEVICES))}"
+    )
+    group = parser.add_argument_group("the core, as hw.config.CoreConfig describes it")
+    for parameter in dataclasses.fields(CoreConfig):
+        name = f"--{parameter.name.replace('_', '-')}"
+        if isinstance(parameter.default, bool):
+            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        else:
+            kind = {"type": int, "metavar": "N"}
+        group.add_argument(name, default=parameter.default, help=f"(default: {parameter.default})", **kind)
+    return parser.parse_args(arguments)
+
+
+def table(found: Estimate, title: str) -> Table:
+    """Return an estimate beside what its device has."""
+    rows = Table("", "takes", "of", "share", title=title, box=box.SIMPLE)
+    for column in rows.columns[1:]:
+        column.justify = "right"
+    for name, share in found.shares.items():
+        colour = "red" if share > 1 else "yellow" if share > FULL else "green"
+        rows.add_row(
+            RESOURCES[name], f"{found.takes[name]:,}", f"{found.device.has.get(name, 0):,}", f"[{colour}]{share:.0%}[/]"
+        )
+    rows.add_row("clock, class", f"{found.mhz} MHz" if found.mhz else "not measured", "", "")
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        config = CoreConfig(**{
+            parameter.name: getattr(options, parameter.name) for parameter in dataclasses.fields(CoreConfig)
+        })  # fmt: skip
+        device = BOARDS[options.board].device if options.board else DEVICES[options.device]
+        found = estimate(config, device, host_link=bool(options.board))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    Console().print(table(found, f"{config.lanes} lanes on {options.board or device.name}, estimated"))
+    return 0 if found.fits else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

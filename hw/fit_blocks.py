@@ -1,0 +1,120 @@
+"""Count a core's block RAMs and multipliers from its configuration, exactly, by the rules that they are built by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from amaranth.hdl import Shape, signed, unsigned
+
+from golden import fixed
+from golden.fixed import GATES
+from hw.bus.host_link import BUFFER_BYTES
+from hw.cell_group import StateWord, UnitWord
+from hw.config import CoreConfig
+from hw.event import Entry
+from hw.fanout_onchip import DirectoryWord
+from hw.vendor import rules
+
+LANE, CELL_UNIT, HOST_LINK = "lane without its queue", "cell unit", "host link"  #: components, by hw.area's names
+WORD_ROWS = 16  #: of one distributed RAM
+
+
+@dataclass(frozen=True)
+class Memory:
+    """``count`` memories of ``depth`` rows of ``parts`` parts of ``bits`` bits each, written one by one."""
+
+    component: str
+    count: int
+    bits: int
+    depth: int
+    parts: int = 1
+    has_content: bool = False
+
+
+@dataclass
+class Blocks:
+    """What memories and products of a component take.
+
+    Parameters
+    ----------
+    ram, multiplier : int
+        Blocks of the device.
+    selected : int
+        Inputs of the selectors behind stacked blocks, beyond one a bit.
+    distributed : int
+        Bits, by the 16 rows of a LUT, of memories in distributed RAM.
+    """
+
+    ram: int = 0
+    multiplier: int = 0
+    selected: int = 0
+    distributed: int = 0
+
+
+@dataclass
+class Inventory:
+    """The blocks of each component and of all together."""
+
+    components: dict[str, Blocks] = field(default_factory=dict)
+
+    def __getitem__(self, component: str) -> Blocks:
+        return self.components.setdefault(component, Blocks())
+
+    @property
+    def ram(self) -> int:
+        return sum(blocks.ram for blocks in self.components.values())
+
+    @property
+    def multiplier(self) -> int:
+        return sum(blocks.multiplier for blocks in self.components.values())
+
+
+def memories(config: CoreConfig, *, host_link: bool) -> Iterator[Memory]:
+    """Yield every memory of a core that block RAM may be used for."""
+    lanes, cells = config.lanes, config.cell_units
+    yield Memory(LANE, lanes, DirectoryWord(config).size, config.sources)
+    yield Memory(LANE, lanes, Entry(config).size, config.entries)
+    if config.split_banks:
+        yield Memory(LANE, 2 * lanes, config.acc_bits, 1 << config.row_bits, parts=len(GATES))
+    else:
+        yield Memory(LANE, lanes, config.acc_bits, 2 << config.row_bits, parts=len(GATES))
+
+    units = config.rows << config.lane_bits
+    yield Memory(CELL_UNIT, cells, UnitWord().size, units)
+    yield Memory(CELL_UNIT, cells, StateWord().size, units)
+    yield Memory(CELL_UNIT, cells, config.acc_bits, units, parts=len(GATES))
+    for table in (fixed.SIGMOID, fixed.SIGMOID, fixed.TANH):
+        yield Memory(CELL_UNIT, cells, 16 + table.slope_bits, len(table.base), has_content=True)
+    if host_link:
+        yield Memory(HOST_LINK, 1, 8, 2 * BUFFER_BYTES)
+
+
+def products(config: CoreConfig) -> Iterator[tuple[str, int, Shape, Shape]]:
+    """Yield the component, the number and the operands of every multiplier."""
+    one = fixed.STATE_FRACTION
+    yield LANE, config.lanes, signed(config.weight_bits), signed(config.value_bits)
+    yield CELL_UNIT, config.cell_units, unsigned(one), signed(fixed.ADDEND_BITS)
+    yield CELL_UNIT, config.cell_units, unsigned(one), signed(16)
+    yield CELL_UNIT, config.cell_units, unsigned(one + 1), signed(16)
+
+
+def inventory(config: CoreConfig, family: str, *, host_link: bool) -> Inventory:
+    """Return what the memories and multipliers of a core take on a device of a family."""
+    of_family = rules(family)
+    found = Inventory()
+    for memory in memories(config, host_link=host_link):
+        blocks = found[memory.component]
+        if memory.parts > 1 and of_family.RULES.stores_parts(memory.depth):
+            blocks.ram += memory.count * of_family.RULES.part_blocks(memory.bits, memory.parts)
+            continue
+        columns = of_family.RULES.columns(memory.bits, memory.depth, has_content=memory.has_content)
+        each = memory.count * memory.parts
+        blocks.ram += each * sum(column.stack for column in columns)
+        blocks.selected += each * sum((column.stop - column.start) * (column.stack - 1) for column in columns)
+        if not columns:
+            blocks.distributed += each * memory.bits * -(-memory.depth // WORD_ROWS)
+    for component, count, a, b in products(config):
+        if of_family.is_block_product(a, b):
+            found[component].multiplier += count
+    return found

@@ -1,0 +1,104 @@
+"""What a core's logic grows with: for each component the sizes that its LUTs and flip-flops are estimated from.
+
+Widths come from the layouts that the hardware is built with. How much logic goes with each is measured, by
+:mod:`hw.calibrate`.
+"""
+
+from __future__ import annotations
+
+from golden.fixed import GATES
+from hw.cell_egru import CellEgru
+from hw.cell_group import CellGroup
+from hw.config import CoreConfig
+from hw.core import REGION
+from hw.event import Drain, Event, FanoutList, JobTag, Operation, Result
+from hw.fit_blocks import CELL_UNIT, HOST_LINK, LANE, Inventory
+from hw.loader import LaneWrite, LoadWrite, NetworkDescription
+
+#: Sizes of a component: how much of its logic goes with each is to be found.
+Sizes = dict[str, float]
+
+
+def sizes(config: CoreConfig, blocks: Inventory, *, host_link: bool) -> dict[str, Sizes]:
+    """Return the sizes of each component of a core, of all of a kind together, by the names of :mod:`hw.area`."""
+    lanes, cells = config.lanes, config.cell_units
+    parts = {
+        "queue of a lane": _times(lanes, _queue(config)),
+        LANE: _times(lanes, _lane(config)) | _blocks(blocks, LANE),
+        CELL_UNIT: _times(cells, _cell_unit(config)) | _blocks(blocks, CELL_UNIT),
+        "broadcaster": {
+            "one": 1,
+            "results": cells * Result(config).size,
+            "event": Event(config).size,
+            "layers": config.layers * config.source_bits,
+        },
+        "sequencer": {"one": 1, "lanes": lanes * config.marker_bits, "layers": config.layers * config.row_bits},
+        "loader": {"one": 1, "network": NetworkDescription(config).size, "bus": LoadWrite(config).size},
+        "output": {"one": 1, "sum": config.acc_bits},
+        "between them": _between(config),
+    }
+    if config.counters:
+        parts["counters"] = {
+            "one": 1, "groups": config.groups, "lanes": lanes, "hits": config.groups * lanes,
+        }  # fmt: skip
+    if host_link:
+        parts |= {"bus and registers": {"one": 1}, HOST_LINK: {"one": 1}, "around it": {"board": 1}}
+    else:  # hw.registered: shift registers at the ports
+        parts["around it"] = {"one": 1, "ports": config.value_bits + config.unit_bits}
+    return parts
+
+
+def _queue(config: CoreConfig) -> Sizes:
+    item = FanoutList(config).size
+    return {"one": 1, "storage": item * config.queue_depth / 16, "item": item, "direct": item * config.forwarding}
+
+
+def _lane(config: CoreConfig) -> Sizes:
+    stages = 3 + (not config.forwarding)
+    operation = Operation(config).size
+    return {
+        "one": 1,
+        "buses": LaneWrite(config).size + 3 * Event(config).size + stages * operation,
+        "sum": config.acc_bits,
+        "drains": Drain(config).size,
+        "split": config.acc_bits * config.split_banks,
+        "forwarding": config.acc_bits * config.forwarding,
+    }
+
+
+def _cell_unit(config: CoreConfig) -> Sizes:
+    lanes = config.lanes_per_cell
+    stages = CellEgru.LATENCY + 3 + (lanes > 1) + 2 * (config.hops - 1)
+    return {
+        "one": 1,
+        "sum": config.acc_bits,
+        "choice": (lanes - 1) * len(GATES) * config.acc_bits,
+        "lanes": lanes * (config.row_bits + config.marker_bits),
+        "stages": stages * (config.unit_bits + JobTag(config).size),
+        "results": Result(config).size * CellGroup.RESULTS_DEPTH / 16,
+        "layers": config.layers * 5 * len(GATES),
+    }
+
+
+def _between(config: CoreConfig) -> Sizes:
+    hops = config.hops - 1
+    regions = -(-config.lanes // REGION)
+    sums = len(GATES) * config.acc_bits + Drain(config).size + config.marker_bits
+    return {
+        "one": 1,
+        "lanes": config.lanes,
+        "cells": config.cell_units,
+        "sums": hops * config.lanes * sums,
+        "buses": hops * regions * (LaneWrite(config).size + Event(config).size),
+        "results": hops * config.cell_units * Result(config).size,
+    }
+
+
+def _blocks(blocks: Inventory, component: str) -> Sizes:
+    """Return what memories leave to logic; already of all components of a kind."""
+    found = blocks[component]
+    return {"distributed": found.distributed, "selected": found.selected}
+
+
+def _times(count: int, each: Sizes) -> Sizes:
+    return {name: count * size for name, size in each.items()}

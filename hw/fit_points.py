@@ -1,0 +1,133 @@
+"""The cores that the estimate of :mod:`hw.fit` is fitted to, and those that it is checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw.boards import BOARDS
+from hw.config import CoreConfig
+from hw.implement import Design, board_design, device_design
+from hw.vendor import DEVICES, Device
+
+
+@dataclass(frozen=True)
+class Point:
+    """A core to measure: on a board behind its host link, or alone on a device.
+
+    ``held_out`` ones are never fitted: they tell how good the estimate is. ``routed`` ones tell about clocks.
+    """
+
+    target: str
+    config: CoreConfig
+    held_out: bool = False
+    routed: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.target}-{self.config.lanes}-{self.config.config_id:08x}"
+
+    @property
+    def host_link(self) -> bool:
+        return self.target in BOARDS
+
+    @property
+    def device(self) -> Device:
+        return BOARDS[self.target].device if self.host_link else DEVICES[self.target]
+
+    def design(self) -> Design:
+        """Return what the tools are given."""
+        if self.host_link:
+            return board_design(self.config, BOARDS[self.target])
+        return device_design(self.config, self.device)
+
+
+def _points(target: str, *cases: dict[str, Any], **marks: bool) -> list[Point]:
+    """Return points by what differs from the default configuration."""
+    return [Point(target, CoreConfig(**case), **marks) for case in cases]
+
+
+#: Small cores, in which everything is varied at once, and one large one.
+POINTS = (
+    *_points(
+        "lfe5u-85f",
+        {"lanes": 1, "cell_units": 1},
+        {"lanes": 1, "cell_units": 1, "rows": 64, "entries": 8192, "sources": 512, "acc_bits": 32, "value_bits": 17,
+         "y_bits": 16, "layers": 2, "split_banks": True, "counters": False},
+        {"lanes": 2, "cell_units": 1, "rows": 16, "entries": 1024, "sources": 64, "acc_bits": 16, "layers": 2,
+         "weight_bits": 4, "queue_depth": 8, "split_banks": True, "forwarding": True},
+        {"lanes": 4, "cell_units": 4, "rows": 8, "entries": 1024, "sources": 128, "layers": 3, "split_banks": True},
+        {"lanes": 1, "cell_units": 1, "rows": 16, "entries": 4096, "sources": 128, "acc_bits": 20, "layers": 12,
+         "queue_depth": 32, "hops": 2, "split_banks": True, "forwarding": True, "counters": False},
+        {"lanes": 4, "cell_units": 1, "rows": 32, "entries": 2048, "sources": 512, "acc_bits": 20, "layers": 2,
+         "hops": 2, "split_banks": True},
+        {"lanes": 2, "cell_units": 2, "rows": 128, "entries": 4096, "sources": 1024, "acc_bits": 28, "layers": 7,
+         "forwarding": True},
+        {"lanes": 3, "cell_units": 1, "rows": 512, "entries": 20480, "sources": 4096, "acc_bits": 32, "layers": 2,
+         "value_bits": 12, "split_banks": True, "counters": False},
+        {"lanes": 4, "cell_units": 2, "rows": 256, "entries": 16384, "sources": 2048, "acc_bits": 28, "layers": 2,
+         "y_bits": 12, "value_bits": 13, "queue_depth": 64},
+        {"lanes": 8, "cell_units": 2, "rows": 32, "entries": 2048, "sources": 256},
+        {"lanes": 8, "cell_units": 1, "rows": 16, "entries": 1024, "sources": 256, "layers": 2, "hops": 2,
+         "split_banks": True, "forwarding": True},
+        {"lanes": 8, "cell_units": 8, "rows": 32, "entries": 3072, "sources": 256, "layers": 3, "acc_bits": 20,
+         "split_banks": True},
+    ),
+    *_points(
+        "ulx3s-85f",
+        {"lanes": 1, "cell_units": 1, "layers": 2},
+        {"lanes": 2, "cell_units": 2, "layers": 3, "sources": 512, "split_banks": True},
+    ),
+    *_points(
+        "lfe5u-85f",
+        {"lanes": 4, "cell_units": 2, "rows": 64, "entries": 6144, "sources": 1024, "layers": 2, "queue_depth": 32,
+         "split_banks": True, "forwarding": True},
+        {"lanes": 1, "cell_units": 1, "rows": 16, "entries": 2048, "layers": 2, "value_bits": 16, "counters": False},
+        {"lanes": 8, "cell_units": 4, "rows": 16, "entries": 2048, "layers": 4, "hops": 2, "split_banks": True},
+        held_out=True,
+    ),
+    *_points(
+        "lfe5u-85f",
+        {"lanes": 2, "cell_units": 2, "rows": 32, "entries": 4096, "layers": 3, "acc_bits": 20, "split_banks": True},
+        held_out=True,
+        routed=True,
+    ),
+    *_points(
+        "lfe5u-25f",
+        {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 3072, "layers": 2, "split_banks": True},
+        held_out=True,
+        routed=True,
+    ),
+    *_points(
+        "ulx3s-85f",
+        {"lanes": 4, "cell_units": 4, "rows": 64, "entries": 4096, "layers": 2, "acc_bits": 20, "split_banks": True},
+        held_out=True,
+        routed=True,
+    ),
+    *_points(
+        "gw2a-18",
+        {"lanes": 1, "cell_units": 1},
+        {"lanes": 2, "cell_units": 1, "rows": 16, "entries": 1024, "sources": 64, "acc_bits": 16, "layers": 2,
+         "weight_bits": 4, "split_banks": True, "forwarding": True},
+        {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 2048, "layers": 2, "acc_bits": 20, "split_banks": True},
+        {"lanes": 1, "cell_units": 1, "rows": 64, "entries": 8192, "sources": 512, "acc_bits": 32, "value_bits": 17,
+         "y_bits": 16, "layers": 2, "hops": 2, "counters": False},
+    ),
+    *_points("tang-primer-20k", {"lanes": 1, "cell_units": 1, "layers": 2}),
+    *_points(
+        "gw2a-18",
+        {"lanes": 2, "cell_units": 2, "rows": 32, "entries": 4096, "layers": 3, "acc_bits": 20, "split_banks": True},
+        {"lanes": 4, "cell_units": 1, "rows": 8, "layers": 2, "split_banks": True, "forwarding": True},
+        held_out=True,
+    ),
+    *_points(
+        "up5k",
+        {"lanes": 1, "cell_units": 1, "layers": 2, "acc_bits": 20},
+        {"lanes": 2, "cell_units": 1, "layers": 2, "rows": 16, "acc_bits": 16, "counters": False},
+    ),
+    *_points("icebreaker", {"lanes": 1, "cell_units": 1, "layers": 2, "rows": 64, "counters": False}),
+    *_points(
+        "lfe5u-85f",
+        {"lanes": 16, "cell_units": 2, "rows": 32, "entries": 7168, "sources": 512, "layers": 2, "hops": 2},
+    ),
+)  # fmt: skip
