@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 #: What each family's cells count as: a pattern of types, a resource, how many of it.
 RESOURCES = {
@@ -49,6 +50,12 @@ class Component:
     name: str
     count: int
     takes: dict[str, float]
+
+
+def top_module(design: dict[str, Any]) -> dict[str, Any]:
+    """Return the top of a netlist as Yosys writes it."""
+    (top,) = (module for module in design["modules"].values() if int(module["attributes"].get("top", "0"), 2))
+    return top
 
 
 def module_paths(verilog: str) -> set[str]:

@@ -1,6 +1,6 @@
 """A cell unit with its memories and the scheduler that feeds it from its lanes."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -121,16 +121,23 @@ class CellGroup(wiring.Component):
         def after_sums(cycle):
             return self.sums_after + cycle
 
-        # Its sums, from its lane, and the biases.
-        if config.lanes_per_cell == 1:
-            m.d.comb += cell.sums.eq(self.sums[0])
-        else:
-            sums = Signal(data.ArrayLayout(signed(config.acc_bits), len(GATES)), reset_less=True)
-            with m.Switch(delay(m, scheduler.lane, self.sums_after - 1, "lane")):
-                for lane in range(config.lanes_per_cell):
-                    with m.Case(lane):
-                        m.d.sync += sums.eq(self.sums[lane])
-            m.d.comb += cell.sums.eq(sums)
+        # Its sums, from its lane: a tree with as many levels as the bus has hops, so that each joins neighbours.
+        choices, levels = list(self.sums), config.hops - (config.lanes_per_cell == 1)
+        for level in range(levels):
+            first, last = (config.lane_bits * k // levels for k in (level, level + 1))
+            chooser = delay(m, scheduler.lane[first:last], self.sums_after - levels + level - 1, f"chooser_{level}")
+            groups = [choices[k : k + (1 << last - first)] for k in range(0, len(choices), 1 << last - first)]
+            choices = []
+            for k, group in enumerate(groups):
+                chosen = Signal(group[0].shape(), name=f"sums_{level}_{k}", reset_less=True)
+                if len(group) == 1:
+                    m.d.sync += chosen.eq(group[0])
+                else:
+                    m.submodules[f"chooser_{level}_{k}"] = own = Relay(chooser.shape())
+                    m.d.comb += own.i.eq(chooser)
+                    m.d.sync += chosen.eq(Array(group)[own.o])
+                choices.append(chosen)
+        m.d.comb += cell.sums.eq(choices[0])
 
         selected = Signal()
         m.d.comb += selected.eq(load.valid & (load.select == self._number))
@@ -144,11 +151,16 @@ class CellGroup(wiring.Component):
             biases.write_data.eq(load.data),
         ]
 
+        # What the loader keeps is far from here, and changes only while there is no network.
+        m.submodules.shifts_relay = shifts_relay = Relay(data.ArrayLayout(cell.shifts.shape(), config.layers))
+        shifts = shifts_relay.o
+        m.d.comb += [shifts_relay.i[k].eq(layer.shifts) for k, layer in enumerate(self.layers)]
+
         # The readout needs the sum of gx and nothing else.
         logit = Signal(signed(config.acc_bits), reset_less=True)
         m.d.sync += [
             logit.eq(cell.sums[0] + cell.bias[0]),
-            cell.shifts.eq(self.layers[tags[after_sums(0)].layer].shifts),
+            cell.shifts.eq(shifts[tags[after_sums(0)].layer]),
         ]
         logit_at, event_at = after_sums(1), after_sums(CellEgru.LATENCY)
         is_logit, is_update = Signal(), Signal()

@@ -7,16 +7,17 @@ from amaranth.lib.wiring import In, Out
 from hw.broadcast import Broadcaster, InputDecoder, OutputItem
 from hw.cell_group import CellGroup, StateWord
 from hw.config import CoreConfig
-from hw.counters import COUNTER_BITS, Counters, StepRecord, counter_map
+from hw.counters import Counters, StepRecord, counter_map
 from hw.delay import delay
 from hw.errors import Error
 from hw.event import INDEX_BITS, InputBeat, OutputBeat, Result, UnitUpdate
 from hw.lane import Lane
-from hw.loader import LaneWrite, Loader, LoadKind
+from hw.loader import Loader, LoadKind
 from hw.output import Output
 from hw.progress import Progress
 from hw.queue import Queue
 from hw.sequencer import Sequencer
+from hw.tally import COUNTER_BITS
 from hw.vendor.generic import Relay
 
 REGION = 4  #: lanes that share a bus's hop
@@ -51,7 +52,7 @@ class Core(wiring.Component):
     cell_select, unit_select : In, state : Out(StateWord)
         Read of a unit's state while the core is idle, latency 4.
     counter_select : In, counter : Out(48), clear_counters : In(1)
-        See :func:`hw.counters.counter_map`; latency 2. All 0 without ``config.counters``.
+        See :class:`hw.counters.Counters`. All 0 without ``config.counters``.
     step : Out(StepRecord)
         Counts of each step as it completes, for a simulation.
     updates : Out(UnitUpdate).array(cell_units)
@@ -123,19 +124,20 @@ class Core(wiring.Component):
             loader.idle.eq(self.idle & loader.loaded),
             self.loaded.eq(loader.loaded & ~Cat(stops).any()),
         ]
-        m.d.comb += [group.load.eq(loader.write) for group in groups]
-        write, to_lanes = loader.write, Signal(LaneWrite(config), reset_less=True)
-        m.d.sync += [to_lanes.address.eq(write.address), to_lanes.data.eq(write.data)]
+        for index, group in enumerate(groups):
+            m.d.comb += group.load.eq(carry(f"cell_{index}_load", loader.write))
+        write = Signal.like(loader.write, reset_less=True)
+        m.d.sync += write.eq(loader.write)
         for number, lane in enumerate(lanes):
-            selected = write.valid & (write.select == number)
             if number % REGION == 0:
-                address = carry(f"region_{number}_address", to_lanes.address)
-                data = carry(f"region_{number}_data", to_lanes.data)
-            m.d.comb += [lane.load.address.eq(address), lane.load.data.eq(data)]
-            for name, kind in (("directory", LoadKind.DIRECTORY), ("entry", LoadKind.ENTRY)):
-                enable = Signal(name=f"lane_{number}_load_{name}")
-                m.d.sync += enable.eq(selected & (write.kind == kind))
-                m.d.comb += lane.load[name].eq(carry(enable.name, enable))
+                here = carry(f"region_{number}_load", write)
+            selected = here.valid & (here.select == number)
+            m.d.comb += [
+                lane.load.address.eq(here.address),
+                lane.load.data.eq(here.data),
+                lane.load.directory.eq(selected & (here.kind == LoadKind.DIRECTORY)),
+                lane.load.entry.eq(selected & (here.kind == LoadKind.ENTRY)),
+            ]
         m.d.comb += [part.network.eq(loader.network) for part in (decoder, sequencer)]
         m.d.comb += [group.layers.eq(loader.network.layers) for group in groups]
 
@@ -147,12 +149,12 @@ class Core(wiring.Component):
         ]
         wiring.connect(m, decoder.o, broadcaster.input)
         for index, group in enumerate(groups):
-            if hops > 1:
-                queue = stoppable(f"results_{index}", Queue(shape=Result(config), depth=2, direct=True))
-                wiring.connect(m, group.results, queue.i)
-                wiring.connect(m, queue.o, broadcaster.results[index])
-            else:
-                wiring.connect(m, group.results, broadcaster.results[index])
+            results = group.results
+            for hop in range(1, hops):
+                queue = stoppable(f"results_{index}_hop_{hop}", Queue(shape=Result(config), depth=2, direct=True))
+                wiring.connect(m, results, queue.i)
+                results = queue.o
+            wiring.connect(m, results, broadcaster.results[index])
         regions = [lanes[first : first + REGION] for first in range(0, config.lanes, REGION)]
         regions_ready = Signal(len(regions))
         for number, region in enumerate(regions):
@@ -196,7 +198,7 @@ class Core(wiring.Component):
                 m.d.comb += [
                     group.inputs_passed[place].eq(inputs_passed[number]),
                     group.layers_passed[place].eq(layers_passed[number]),
-                    group.sums[place].eq(carry(f"lane_{number}_sums", lane.sums)),
+                    group.sums[place].eq(lane.sums),
                     lane.drain.eq(carry(f"lane_{number}_drain", group.drain[place])),
                 ]
         with m.Switch(self.cell_select):

@@ -10,10 +10,10 @@ from hw.config import CoreConfig
 from hw.delay import delay
 from hw.event import Event, EventKind
 from hw.lane import LaneActivity
+from hw.tally import COUNTER_BITS, Tally
 
 GLOBAL = ("cycles", "steps", "silent_fires", "broadcast_stalls", "cell_stalls", "output_stalls")
 LANE = ("busy", "hazard", "drain")
-COUNTER_BITS = 48
 STEP_BITS = 32
 
 
@@ -52,6 +52,8 @@ class StepCounts(wiring.Component):
     input_closed : In(1), layer_closed : In(1), layer : In, last_layer : In(1)
         All lanes have passed the end of a step's input, or of a layer.
     record : Out(StepRecord)
+    new_events, new_macs : Out, one for each group
+        Counted in this cycle, whatever the step.
     """
 
     #: From an entry's acceptance to its place in the count.
@@ -63,6 +65,7 @@ class StepCounts(wiring.Component):
             "event": In(Event(config)), "valid": In(1), "lanes": In(LaneActivity(config)).array(config.lanes),
             "input_closed": In(1), "layer_closed": In(1), "layer": In(config.layer_bits), "last_layer": In(1),
             "record": Out(StepRecord(config)),
+            "new_events": Out(1).array(config.groups), "new_macs": Out(range(config.lanes + 1)).array(config.groups),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -84,6 +87,7 @@ class StepCounts(wiring.Component):
         for group in range(config.groups):
             closes = closes_input if group == 0 else closes_layer & (closed_layer == group - 1)
             closing_parity = input_parity if group == 0 else layer_parity
+            group_events, group_macs = [], []
             for parity in range(2):
                 name = f"{group}_{parity}"
                 events, macs = Signal(STEP_BITS, name=f"events_{name}"), Signal(STEP_BITS, name=f"macs_{name}")
@@ -94,6 +98,8 @@ class StepCounts(wiring.Component):
                 for number, lane in enumerate(self.lanes):
                     m.d.sync += hits[number].eq(lane.mac & (lane.group == group) & (lane.parity == parity))
                 m.d.sync += new_macs.eq(sum(hits[1:], start=hits[0]))
+                group_events.append(new_event)
+                group_macs.append(new_macs)
 
                 closed = closes & (closing_parity == parity)
                 m.d.sync += [
@@ -111,6 +117,9 @@ class StepCounts(wiring.Component):
                 else:
                     with m.If(closed):
                         m.d.sync += [self.record.events[group].eq(events), self.record.macs[group].eq(macs)]
+            # Events come one a cycle, and a lane multiplies once a cycle: the sums of both parities are no larger.
+            m.d.comb += self.new_events[group].eq(sum(group_events))
+            m.d.sync += self.new_macs[group].eq(sum(group_macs))
         return m
 
 
@@ -124,8 +133,10 @@ class Counters(wiring.Component):
         To count in this cycle.
     clear : In(1)
     select : In, count : Out(48)
-        Read of the counter with this number (:func:`counter_map`), latency 2.
+        Read of the counter with this number (:func:`counter_map`), latency ``LATENCY``.
     """
+
+    LATENCY = Tally.LATENCY + 2
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -153,40 +164,46 @@ class Counters(wiring.Component):
         ]
         m.d.comb += [inner.eq(outer) for inner, outer in zip(steps.lanes, self.lanes, strict=True)]
 
-        # What comes from afar is counted one cycle later: a carry chain wants to begin at a register.
-        record = steps.record
         increments = {
-            "cycles": 1, "steps": record.valid,
-            "silent_fires": delay(m, self.silent_fires, 1, "silent_fires_before"),
-            "broadcast_stalls": delay(m, self.broadcast_stall, 1, "broadcast_stall_before"),
-            "cell_stalls": delay(m, self.cell_stall, 1, "cell_stall_before"),
-            "output_stalls": delay(m, self.output_stall, 1, "output_stall_before"),
+            "cycles": (1, 1), "steps": (1, steps.record.valid),
+            "silent_fires": (config.cell_units, self.silent_fires), "broadcast_stalls": (1, self.broadcast_stall),
+            "cell_stalls": (1, self.cell_stall), "output_stalls": (1, self.output_stall),
         }  # fmt: skip
         for group in range(config.groups):
-            increments[f"events_{group}"] = Mux(record.valid, record.events[group], 0)
-            increments[f"macs_{group}"] = Mux(record.valid, record.macs[group], 0)
+            increments[f"events_{group}"] = 1, steps.new_events[group]
+            increments[f"macs_{group}"] = config.lanes, steps.new_macs[group]
         for number, lane in enumerate(self.lanes):
-            increments[f"lane_{number}_busy"] = lane.mac
-            increments[f"lane_{number}_hazard"] = lane.hazard
-            increments[f"lane_{number}_drain"] = lane.drain
+            for name, what in zip(LANE, (lane.mac, lane.hazard, lane.drain), strict=True):
+                increments[f"lane_{number}_{name}"] = 1, what
+        m.submodules.tally = tally = Tally([limit for limit, _ in increments.values()])
+        m.d.comb += tally.clear.eq(self.clear)
+        # What comes from afar is counted one cycle later: a carry chain wants to begin at a register.
+        for k, (name, (_, increment)) in enumerate(increments.items()):
+            m.d.comb += tally.increments[f"of_{k}"].eq(
+                increment if isinstance(increment, int) else delay(m, increment, 1, f"{name}_before")
+            )
 
-        values = []
+        # The counts of the last step beside the running ones; a read finds its counter in one or the other.
+        record, of_last_step = steps.record, []
+        running = {name: k for k, name in enumerate(increments)}
+        is_step, number_of = [], []
         for name in counter_map(config):
-            if name.startswith("step_"):
+            is_step.append(name.startswith("step_"))
+            number_of.append(len(of_last_step) if is_step[-1] else running[name])
+            if is_step[-1]:
                 kind, group = name.removeprefix("step_").split("_")
                 value = Signal(STEP_BITS, name=name)
                 with m.If(record.valid):
                     m.d.sync += value.eq(record[kind][int(group)])
-            else:
-                value = Signal(COUNTER_BITS, name=name)
-                m.d.sync += value.eq(value + increments[name])
-            with m.If(self.clear):
-                m.d.sync += value.eq(0)
-            values.append(value)
-        # Two steps, as there may be hundreds: one out of each block, then one of the blocks.
-        low_bits = (len(self.select) + 1) // 2
-        blocks = [values[k : k + (1 << low_bits)] for k in range(0, len(values), 1 << low_bits)]
-        chosen = [Signal(COUNTER_BITS, name=f"block_{k}", reset_less=True) for k in range(len(blocks))]
-        m.d.sync += [one.eq(Array(block)[self.select[:low_bits]]) for one, block in zip(chosen, blocks, strict=True)]
-        m.d.sync += self.count.eq(Array(chosen)[delay(m, self.select[low_bits:], 1, "block")])
+                with m.If(self.clear):
+                    m.d.sync += value.eq(0)
+                of_last_step.append(value)
+        number, reads_step = Signal(range(len(number_of))), Signal()
+        m.d.sync += [number.eq(Array(number_of)[self.select]), reads_step.eq(Array(is_step)[self.select])]
+        chosen = Signal(STEP_BITS, reset_less=True)
+        m.d.comb += tally.select.eq(number)
+        m.d.sync += [
+            chosen.eq(Array(of_last_step)[number]),
+            self.count.eq(Mux(delay(m, reads_step, 1, "reads_step"), chosen, tally.count)),
+        ]
         return m

@@ -1,4 +1,5 @@
-"""Generate placement constraints: the block RAMs of each lane side by side, each cell unit's near its lanes.
+"""Generate placement constraints: the block RAMs of each lane side by side, each cell unit's amid its lanes, and the
+multipliers next to them.
 
 A core fills its device's block RAMs long before its logic, and a placer that legalises them one by one tears lanes
 apart.
@@ -11,38 +12,72 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from hw.area import top_module
 from hw.vendor import Device
 
-#: The block RAMs of a device: its halves, as first and last column, and its rows. Project Trellis' database has them.
-SITES = {"lfe5u-85f": (((4, 64), (69, 120)), (22, 46, 70, 82))}
-COLUMNS = (0, 2, 4, 6)  #: of four sites, which repeat every nine columns
-BLOCK = "DP16KD"
+#: The block RAMs of a device: its halves, as first and last column, and its rows, those together that are no further
+#: apart than their sites. Project Trellis' database has them.
+SITES = {"lfe5u-85f": (((4, 64), (69, 120)), ((22,), (46,), (70, 82)))}
+PERIOD = 9  #: columns after which sites repeat
+COLUMNS = (0, 2, 4, 6)  #: of four block RAMs
+MULTIPLIER_ROWS = (10, 34, 58)
+MULTIPLIER_COLUMNS = (0, 1, 4, 5)  #: which are their numbers, too
+BLOCK, MULTIPLIER = "DP16KD", "MULT18X18D"
 ORDER = ("directory", "entries", "sums")  #: of a lane's memories, as data passes them
 
 
-def sites(device: Device) -> list[list[str]]:
+class Site(NamedTuple):
+    """Where a block RAM can be: column, row, and the name that nextpnr gives it."""
+
+    x: int
+    y: int
+    name: str
+
+    def distance(self, other: Site) -> int:
+        return abs(self.x - other.x) + abs(self.y - other.y)
+
+
+def sites(device: Device) -> list[list[Site]]:
     """Return the sites of a device's block RAMs in runs of neighbours, the runs of one half after those of the other.
 
     Empty where no list of sites is known.
     """
-    # Whatever package and speed grade follow in its name.
-    halves, rows = next((layout for name, layout in SITES.items() if device.name.startswith(name)), ((), ()))
+    halves, bands = _layout(device)
     return [
         [
-            f"X{first + column}/Y{row}/EBR{k}"
-            for first in range(start, stop + 1, 9)
+            Site(first + column, row, f"X{first + column}/Y{row}/EBR{k}")
+            for first in range(start, stop + 1, PERIOD)
             for k, column in enumerate(COLUMNS)
             if first + column <= stop
+            for row in rows
         ]
         for start, stop in halves
-        for row in rows
+        for rows in bands
     ]
 
 
+def multiplier_sites(device: Device) -> list[Site]:
+    """Return the sites of a device's multipliers, none where no list of them is known."""
+    return [
+        Site(first + column, row, f"X{first + column}/Y{row}/MULT18_{column}")
+        for start, stop in _layout(device)[0]
+        for first in range(start, stop, PERIOD)
+        for column in MULTIPLIER_COLUMNS
+        if first + column <= stop
+        for row in MULTIPLIER_ROWS
+    ]
+
+
+def _layout(device: Device):
+    # Whatever package and speed grade follow in its name.
+    return next((layout for name, layout in SITES.items() if device.name.startswith(name)), ((), ()))
+
+
 def assign(
-    rooms: Mapping[str, Sequence[str]], groups: Sequence[Sequence[str]], runs: Sequence[Sequence[str]]
-) -> dict[str, str]:
+    rooms: Mapping[str, Sequence[str]], groups: Sequence[Sequence[str]], runs: Sequence[Sequence[Site]]
+) -> dict[str, Site]:
     """Return a site for each block of each room, as far as there are sites.
 
     Parameters
@@ -50,53 +85,100 @@ def assign(
     rooms : mapping
         The blocks of each lane and cell unit.
     groups : sequence of sequences
-        Rooms that belong together, in the order in which they are served; each group has its share of the runs.
+        Rooms that belong together, the one first that all others are joined to; each group has its share of the runs,
+        and beyond that what others leave.
     runs : sequence of sequences
         Sites, neighbours in one run. A room that fits a run is not divided.
     """
-    placed: dict[str, str] = {}
-    for number, group in enumerate(groups):
+    free = [list(run) for run in runs]
+    taken: dict[str, list[Site]] = {}
+
+    def take(room, run):
+        taken[room] = run[: len(rooms[room])]
+        del run[: len(rooms[room])]
+
+    left = []
+    for number, (hub, *others) in enumerate(groups):
         first, last = (len(runs) * k // len(groups) for k in (number, number + 1))
-        free = [list(run) for run in runs[first:last]]
-        for room in group:
-            blocks = rooms[room]
-            whole = [run for run in free if len(run) >= len(blocks)]
-            for run in whole[:1] or free:
-                here, blocks = blocks[: len(run)], blocks[len(run) :]
-                placed |= zip(here, run, strict=False)
-                del run[: len(here)]
+        share = free[first:last]
+        middle = share[len(share) // 2 : len(share) // 2 + 1]
+        # The hub in the middle of its run, too: behind one of the others.
+        for room in (*others[:1], hub, *others[1:]):
+            whole = (run for run in (middle if room in (hub, *others[:1]) else []) + share if fits(rooms[room], run))
+            if run := next(whole, None):
+                take(room, run)
+            else:
+                left.append((room, hub))
+
+    for room, hub in left:
+        centre = taken[hub][:1] if hub in taken else []
+
+        def cost(chosen, centre=centre):
+            return sum(site.distance(chosen[0]) for site in chosen) + sum(site.distance(chosen[0]) for site in centre)
+
+        if whole := [run for run in free if fits(rooms[room], run)]:
+            take(room, min(whole, key=cost))
+            continue
+        # Nothing holds it whole: the sites that are nearest together.
+        everywhere = [site for run in free for site in run]
+        nearest = (sorted(everywhere, key=seed.distance)[: len(rooms[room])] for seed in everywhere)
+        taken[room] = min(nearest, key=cost, default=[])
+        for run in free:
+            run[:] = [site for site in run if site not in taken[room]]
+    return {block: site for room, chosen in taken.items() for block, site in zip(rooms[room], chosen, strict=False)}
+
+
+def fits(blocks: Sequence[str], run: Sequence[Site]) -> bool:
+    return len(blocks) <= len(run)
+
+
+def nearest(multipliers: Mapping[str, Sequence[Site]], free: Sequence[Site]) -> dict[str, Site]:
+    """Return a site for each multiplier, one after the other, as near as may be to the sites of its block RAMs."""
+    placed, left = {}, list(free)
+    for name, around in multipliers.items():
+        if left and around:
+            placed[name] = min(left, key=lambda site, around=around: sum(map(site.distance, around)))
+            left.remove(placed[name])
     return placed
 
 
 def floorplan(netlist: Path, device: Device) -> int:
-    """Write sites for the block RAMs of lanes and cell units into a synthesised netlist; return for how many.
+    """Write sites for block RAMs and multipliers of lanes and cell units into a synthesised netlist; return how many.
 
     None where the device has no list of sites, or twice as many as are needed: then any placement will do.
     """
     runs = sites(device)
     design = json.loads(netlist.read_text())
-    (top,) = (module for module in design["modules"].values() if int(module["attributes"].get("top", "0"), 2))
-    rooms, last = defaultdict(list), {"lane": -1, "cell": -1}
+    top = top_module(design)
+    rooms, multipliers, last = defaultdict(list), {}, {"lane": -1, "cell": -1}
     for name, cell in top["cells"].items():
         if room := re.search(r"\b(lane|cell)_(\d+)\b", name):
             last[room[1]] = max(last[room[1]], int(room[2]))
             if cell["type"] == BLOCK:
                 rooms[room[0]].append(name)
+            elif cell["type"] == MULTIPLIER:
+                multipliers[name] = room[0]
     if 2 * sum(map(len, rooms.values())) <= sum(map(len, runs)):
         return 0
     for blocks in rooms.values():
         blocks.sort(key=lambda name: ([stage in name for stage in ORDER], name), reverse=True)
     each = (last["lane"] + 1) // (last["cell"] + 1)
     groups = [
-        [
-            room
-            for room in (*(f"lane_{lane}" for lane in range(unit * each, (unit + 1) * each)), f"cell_{unit}")
-            if rooms[room]
-        ]
+        [f"cell_{unit}", *(f"lane_{lane}" for lane in range(unit * each, (unit + 1) * each))]
         for unit in range(last["cell"] + 1)
     ]
     placed = assign(rooms, groups, runs)
+    # A lane's products go to its sums.
+    around = {
+        name: [
+            placed[block]
+            for block in rooms[room]
+            if block in placed and (ORDER[-1] in block or room.startswith("cell"))
+        ]
+        for name, room in multipliers.items()
+    }
+    placed |= nearest(around, multiplier_sites(device))
     for name, site in placed.items():
-        top["cells"][name]["attributes"]["BEL"] = site
+        top["cells"][name]["attributes"]["BEL"] = site.name
     netlist.write_text(json.dumps(design))
     return len(placed)

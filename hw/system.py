@@ -8,11 +8,11 @@ from hw.bus.axi4stream import BusBeat, EventInput, EventOutput
 from hw.bus.registers import ADDRESS_BITS, RegisterBlock, RegisterPort
 from hw.config import REVISION, CoreConfig
 from hw.core import Core
-from hw.counters import counter_map
+from hw.counters import Counters, counter_map
 from hw.errors import Error
 
-#: Cycles from a read's acceptance to the read: a state follows its selection by 4, the selection a write by 1.
-READ_WAIT = 5
+#: Cycles from a read's acceptance to the read: a count follows its selection, a state by 4, the selection a write by 1.
+READ_WAIT = max(4, Counters.LATENCY) + 1
 
 
 class System(wiring.Component):

@@ -12,7 +12,7 @@ from cocotb.triggers import RisingEdge
 from golden.fanout import Compiled
 from hw.config import CoreConfig
 from hw.core import Core
-from hw.counters import counter_map
+from hw.counters import Counters, counter_map
 from hw.errors import Error
 from hw.event import NULL_INDEX, RESTORE_FLAG, InputBeat, OutputBeat
 from hw.loader import LoadKind
@@ -31,7 +31,6 @@ CONFIGS = {
     ),
 }  # fmt: skip
 STATE_LATENCY = 4
-COUNTER_LATENCY = 2
 SETTLE = 8  #: cycles until ``idle`` knows of a beat that was just taken; the counts of a step lag as far behind it
 
 
@@ -162,7 +161,7 @@ class CoreBench:
         values = {}
         for name, index in counter_map(self.config).items():
             self.pins.set(counter_select=index)
-            for _ in range(COUNTER_LATENCY + 1):
+            for _ in range(Counters.LATENCY + 1):
                 await self.pins.cycle()
             values[name] = self.pins.get("counter")
         return values

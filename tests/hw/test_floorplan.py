@@ -2,34 +2,61 @@
 
 import json
 import re
-from itertools import pairwise
+from itertools import chain
 
 import pytest
 
-from hw.floorplan import assign, floorplan, sites
+from hw.floorplan import BLOCK, MULTIPLIER, Site, assign, floorplan, multiplier_sites, nearest, sites
 from hw.vendor import DEVICES
 
 DEVICE = DEVICES["lfe5u-85f"]
 
 
 def test_sites_of_the_85f():
-    """All 208, each once."""
-    runs = sites(DEVICE)
+    """All 208 and 156, each once."""
+    runs, multipliers = sites(DEVICE), multiplier_sites(DEVICE)
     assert len({site for run in runs for site in run}) == sum(map(len, runs)) == 208
-    assert sites(DEVICES["lfe5u-85f-8"]) == runs and not sites(DEVICES["up5k"])
+    assert len(set(multipliers)) == len(multipliers) == 156
+    assert sites(DEVICES["lfe5u-85f-8"]) == runs
+    assert not sites(DEVICES["up5k"]) and not multiplier_sites(DEVICES["up5k"])
+
+
+def line(*columns, y=0):
+    return [Site(x, y, f"X{x}/Y{y}") for x in columns]
 
 
 def test_rooms_stay_whole_where_they_fit():
     rooms = {"a": ["a0", "a1", "a2"], "b": ["b0", "b1"], "c": ["c0", "c1", "c2"], "d": ["d0"]}
-    runs = [["0", "1", "2", "3"], ["4", "5"], ["6", "7"], ["8", "9"]]
-    placed = assign(rooms, [["a", "b"], ["c", "d"]], runs)
-    assert placed == {
-        "a0": "0", "a1": "1", "a2": "2", "b0": "4", "b1": "5", "c0": "6", "c1": "7", "c2": "8", "d0": "9",
+    runs = [line(0, 1), line(0, 1, 2, y=1), line(5, 6, 7, 8), line(5, y=1)]
+    placed = assign(rooms, [["b", "a"], ["d", "c"]], runs)
+    assert {block: (site.x, site.y) for block, site in placed.items()} == {
+        "a0": (0, 1), "a1": (1, 1), "a2": (2, 1), "b0": (0, 0), "b1": (1, 0),
+        "d0": (5, 1), "c0": (5, 0), "c1": (6, 0), "c2": (7, 0),
     }  # fmt: skip
 
 
+def test_the_hub_lies_behind_one_of_the_others_in_the_middle_run():
+    rooms = {"hub": ["h"], **{name: [f"{name}0", f"{name}1"] for name in "abc"}}
+    runs = [line(0, 1), line(0, 1, 2, 3, 4, y=1), line(0, 1, y=2)]
+    placed = assign(rooms, [["hub", "a", "b", "c"]], runs)
+    assert (placed["h"].x, placed["h"].y) == (2, 1) and placed["a0"].y == 1
+
+
+def test_a_room_in_two_runs_has_the_sites_that_are_nearest_together():
+    rooms = {"hub": ["h"], "a": ["a0", "a1", "a2"]}
+    runs = [line(0, 9), line(0, 50, y=1), line(90, y=2)]
+    placed = assign(rooms, [["hub", "a"]], runs)
+    assert {placed[block].name for block in rooms["a"]} == {"X0/Y0", "X9/Y0", "X50/Y1"} and placed["h"].name == "X0/Y1"
+
+
 def test_what_has_no_site_is_left_to_the_placer():
-    assert assign({"a": ["a0", "a1", "a2"]}, [["a"]], [["0"], ["1"]]) == {"a0": "0", "a1": "1"}
+    placed = assign({"hub": [], "a": ["a0", "a1", "a2"]}, [["hub", "a"]], [line(0), line(1)])
+    assert {block: site.x for block, site in placed.items()} == {"a0": 0, "a1": 1}
+
+
+def test_multipliers_lie_near_what_they_are_joined_to():
+    placed = nearest({"a": line(8), "b": line(9), "c": [], "d": line(0)}, line(0, 4, 10))
+    assert {name: site.x for name, site in placed.items()} == {"a": 10, "b": 4, "d": 0}
 
 
 def test_a_small_core_is_left_to_the_placer(tmp_path):
@@ -53,27 +80,31 @@ def test_netlist(tmp_path, lanes, cell_units, blocks):
         f"core.lane_{lane}.{kind}": {"type": "DP16KD", "attributes": {}}
         for lane in range(lanes) for kind in kinds[:blocks]
     }  # fmt: skip
-    cells |= {f"core.cell_{unit}.states.bits": {"type": "DP16KD", "attributes": {}} for unit in range(cell_units)}
+    cells |= {f"core.cell_{unit}.states.bits": {"type": BLOCK, "attributes": {}} for unit in range(cell_units)}
+    cells |= {f"core.lane_{lane}.multiplier.dsp": {"type": MULTIPLIER, "attributes": {}} for lane in range(lanes)}
     cells |= {"core.lane_0.fanout.lut": {"type": "LUT4", "attributes": {}}, "ram": {"type": "DP16KD", "attributes": {}}}
     netlist = tmp_path / "top.json"
     netlist.write_text(json.dumps({"modules": {"top": {"attributes": {"top": "1"}, "cells": cells}}}))
-    assert floorplan(netlist, DEVICE) == lanes * blocks + cell_units
+    assert floorplan(netlist, DEVICE) == lanes * (blocks + 1) + cell_units
     placed = json.loads(netlist.read_text())["modules"]["top"]["cells"]
     where = {name: cell["attributes"].get("BEL") for name, cell in placed.items()}
     assert where.pop("core.lane_0.fanout.lut") is where.pop("ram") is None
-    known = {site for run in sites(DEVICE) for site in run}
+    known = {site.name for site in [*chain(*sites(DEVICE)), *multiplier_sites(DEVICE)]}
     assert len(set(where.values())) == len(where) and set(where.values()) <= known
 
     def column(site):
         return int(re.match(r"X(\d+)/", site)[1])
 
+    torn = 0
     for lane in range(lanes):
-        own = [site for name, site in where.items() if f".lane_{lane}." in name]
-        assert len({site.split("/")[1] for site in own}) == 1, "a lane lies in one row"
-        columns = sorted(map(column, own))
-        assert all(after - before <= 3 for before, after in pairwise(columns)), "without a gap"
-        directory, entries, sums = (
-            [column(site) for name, site in where.items() if f".lane_{lane}." in name and kind in name]
-            for kind in ("directory", "entries", "sums")
-        )
-        assert max(directory) < min(entries) and max(entries) < min(sums)
+        product = place(where.pop(f"core.lane_{lane}.multiplier.dsp"))
+        own = [place(site) for name, site in where.items() if f".lane_{lane}." in name]
+        columns, rows = ({position[axis] for position in own} for axis in range(2))
+        # A row of sites is as far from the next as eleven are wide, but for the two highest.
+        torn += max(columns) - min(columns) > 2.5 * blocks or not (len(rows) == 1 or rows == {70, 82})
+        assert min(abs(product[0] - x) + abs(product[1] - y) for x, y in own) <= 24
+    assert torn <= lanes // 16, "a lane's blocks lie side by side"
+
+
+def place(site):
+    return tuple(map(int, re.match(r"X(\d+)/Y(\d+)/", site).groups()))

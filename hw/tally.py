@@ -1,0 +1,122 @@
+"""Many wide counters at the price of narrow ones: what they count high up is kept in a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.delay import delay
+from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
+
+COUNTER_BITS = 48
+LOW_BITS = 12  #: of a count that are never in memory
+HIGH_BITS = COUNTER_BITS - LOW_BITS
+
+
+class Tally(wiring.Component):
+    """Add up increments of many counters, each exact in every cycle.
+
+    The low bits of each count, and what was carried out of them, are registers. Every second cycle the carries of one
+    counter are moved to its high bits, in a memory, long before there can be too many; in the cycles between, the
+    counter that is looked at is read. What is read is a count as it was in one cycle, some cycles before.
+
+    Parameters
+    ----------
+    most : sequence of int
+        The largest increment of each counter.
+
+    Members
+    -------
+    increments : In, one for each counter
+    clear : In(1)
+        All counts are 0 in the next cycle.
+    select : In(range(len(most))), count : Out(48)
+        The count of ``LATENCY`` cycles ago or later.
+
+    Raises
+    ------
+    ValueError
+        If there are more counters than carries can be moved for in time.
+    """
+
+    #: A read begins every second cycle and takes three; the next one counts if one meets a move of the same counter.
+    LATENCY = MEMORY_LATENCY + 5
+
+    def __init__(self, most: Sequence[int]):
+        self._most = most
+        self._slots = max(8, len(most))  # so that a counter's move has ended before its next one
+        # In twice a round a counter of ones carries once at most, and others no more often than their increment.
+        if 4 * self._slots > 1 << LOW_BITS:
+            raise ValueError(f"there are {len(most)} counters; there can be {(1 << LOW_BITS) // 4}")
+        super().__init__({
+            "increments": In(data.StructLayout({f"of_{k}": limit.bit_length() for k, limit in enumerate(most)})),
+            "clear": In(1), "select": In(range(max(2, len(most)))), "count": Out(COUNTER_BITS),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        carry_bits = [limit.bit_length() for limit in self._most]
+        lows = [Signal(LOW_BITS, name=f"low_{k}") for k in range(len(self._most))]
+        carries = [Signal(bits, name=f"carries_{k}") for k, bits in enumerate(carry_bits)]
+        in_memory = [Signal(name=f"in_memory_{k}") for k in range(len(self._most))]  # since it was cleared
+        m.submodules.highs = highs = PipelinedMemory(shape=HIGH_BITS, depth=self._slots)
+
+        # Moves and reads in turn look at one counter each.
+        reads, slot = Signal(), Signal(range(self._slots))
+        m.d.sync += reads.eq(~reads)
+        with m.If(reads):
+            m.d.sync += slot.eq(Mux(slot == self._slots - 1, 0, slot + 1))
+        address = Mux(reads, self.select, slot)
+        m.d.comb += highs.read_addr.eq(address)
+        words = [Cat(low, held, carried) for low, held, carried in zip(lows, in_memory, carries, strict=True)]
+        words += [words[0]] * (self._slots - len(words))
+        # In two steps, as there may be hundreds: one out of each block, then one of the blocks.
+        low_bits = (len(slot) + 1) // 2
+        blocks = [words[k : k + (1 << low_bits)] for k in range(0, len(words), 1 << low_bits)]
+        chosen = [Signal(max(map(len, block)), name=f"block_{k}", reset_less=True) for k, block in enumerate(blocks)]
+        m.d.sync += [one.eq(Array(block)[address[:low_bits]]) for one, block in zip(chosen, blocks, strict=True)]
+        word = Signal(LOW_BITS + 1 + max(carry_bits), reset_less=True)
+        m.d.sync += word.eq(Array(chosen)[delay(m, address[low_bits:], 1, "block")])
+
+        # The word of the counter, and its high bits from memory, as both were in one cycle.
+        low, held, carried = word[:LOW_BITS], word[LOW_BITS], word[LOW_BITS + 1 :]
+        high = Signal(HIGH_BITS, reset_less=True)
+        m.d.sync += high.eq(Mux(held, highs.read_data, 0) + carried)
+        looked_at = delay(m, address, MEMORY_LATENCY + 1, "looked_at")
+        is_read = delay(m, reads, MEMORY_LATENCY + 1, "is_read")
+        has_carries = Signal(reset_less=True)
+        m.d.sync += has_carries.eq(carried.any())
+        taken = delay(m, carried, 1, "taken")
+
+        # A move that began before the counts were cleared must not end after it.
+        cleared = [self.clear]
+        for cycle in range(MEMORY_LATENCY + 1):
+            cleared.append(delay(m, cleared[-1], 1, f"cleared_{cycle}", init=0))
+        moves = Signal()
+        m.d.comb += [
+            moves.eq(~is_read & has_carries & ~Cat(cleared).any()),
+            highs.write_en.eq(moves),
+            highs.write_addr.eq(looked_at),
+            highs.write_data.eq(high),
+        ]
+
+        # A word must not be read in the cycle in which it is written.
+        meets = delay(m, moves & (looked_at == address), MEMORY_LATENCY + 1, "meets")
+        count = Cat(delay(m, low, 1, "low_read"), high)
+        with m.If(is_read & ~meets):
+            m.d.sync += self.count.eq(count)
+
+        for k, limit in enumerate(self._most):
+            total = Signal(range((1 << LOW_BITS) + limit), name=f"total_{k}")
+            moved = Signal(len(carries[k]), name=f"moved_{k}")
+            m.d.comb += total.eq(lows[k] + self.increments[f"of_{k}"])
+            with m.If(moves & (looked_at == k)):
+                m.d.comb += moved.eq(taken)
+                m.d.sync += in_memory[k].eq(1)
+            m.d.sync += [lows[k].eq(total), carries[k].eq(carries[k] - moved + total[LOW_BITS:])]
+            with m.If(self.clear):
+                m.d.sync += [lows[k].eq(0), carries[k].eq(0), in_memory[k].eq(0)]
+        return m

@@ -1,0 +1,50 @@
+"""Tally: every count exact while it is read, whatever is moved to memory meanwhile."""
+
+import random
+from collections import deque
+
+import cocotb
+import pytest
+
+from hw.tally import LOW_BITS, Tally
+from tests.hw.bench import start
+from tests.hw.pins import Pins
+
+MOST = (1, 64, 1, 3, 64)
+CYCLES = 60_000  #: in which the largest counts carry out of their registers hundreds of times
+
+
+@cocotb.test()
+async def counts(dut):
+    """Looked at all the time, a counter shows what it was at most ``LATENCY`` cycles before, and never falls."""
+    pins = Pins(dut, Tally(MOST))
+    await start(dut)
+    totals, busy = [0] * len(MOST), [1.0] * len(MOST)
+    history = deque(maxlen=Tally.LATENCY + 1)  # of totals, the oldest first
+    selected, since = 0, 0
+    for cycle in range(CYCLES):
+        if random.random() < 0.02:
+            selected, since = random.randrange(len(MOST)), 0
+        if random.random() < 0.001:
+            busy = [random.choice((0.05, 0.9, 1.0)) for _ in MOST]
+        clear = random.random() < 1 / 20_000 or cycle == CYCLES // 2
+        added = [limit if random.random() < share else random.randrange(limit + 1)
+                 for limit, share in zip(MOST, busy, strict=True)]  # fmt: skip
+        history.append(tuple(totals))
+        await pins.cycle(
+            select=selected, clear=clear, increments={f"of_{k}": increment for k, increment in enumerate(added)}
+        )
+        since += 1
+        if since > Tally.LATENCY and len(history) > Tally.LATENCY:
+            assert pins.get("count") in {then[selected] for then in history}
+        totals = [0] * len(MOST) if clear else [a + b for a, b in zip(totals, added, strict=True)]
+    assert max(totals) > 100 << LOW_BITS
+
+
+def test_tally(simulate):
+    simulate(Tally(MOST))
+
+
+def test_too_many_counters():
+    with pytest.raises(ValueError, match="1025 counters; there can be 1024"):
+        Tally([1] * 1025)
