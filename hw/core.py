@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.broadcast import Broadcaster, InputDecoder, OutputItem
 from hw.cell_group import CellGroup, StateWord
+from hw.compact.core import compact_core
 from hw.config import CoreConfig
 from hw.counters import Counters, StepRecord, counter_map
 from hw.delay import delay
@@ -33,8 +34,8 @@ class Core(wiring.Component):
     Members
     -------
     load : In(stream.Signature(32))
-        Words of a memory image; one a cycle, never stalls. While an image is being loaded the rest of the core is
-        reset.
+        Words of a memory image; one a cycle (of a compact core one every other cycle), never stalls. While an image is
+        being loaded the rest of the core is reset.
     i : In(stream.Signature(InputBeat))
         An index with its top bit set restores the y of that source (see ``RESTORE_FLAG``), between steps only.
     o : Out(stream.Signature(OutputBeat))
@@ -77,6 +78,8 @@ class Core(wiring.Component):
         })  # fmt: skip
 
     def elaborate(self, platform):
+        if self.config.compact:
+            return compact_core(self)
         m = Module()
         config = self.config
         m.submodules.loader = loader = Loader(config)

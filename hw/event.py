@@ -3,9 +3,11 @@
 from amaranth import signed, unsigned
 from amaranth.lib import data, enum
 
+from golden.fixed import GATES
 from hw.config import CoreConfig
 
 INDEX_BITS = 16
+GATE_BITS = len(GATES).bit_length() - 1
 NULL_INDEX = (1 << INDEX_BITS) - 1  #: an input or output beat that carries no event
 RESTORE_FLAG = 1 << (INDEX_BITS - 1)  #: an input beat that restores the y of source ``index & ~RESTORE_FLAG``
 
@@ -122,10 +124,12 @@ class Result(data.StructLayout):
 
 
 class Drain(data.StructLayout):
-    """Command to read and clear the sums of one row of a lane."""
+    """Command to read and clear the sums of one row of a lane; of a compact core, one of them."""
 
     def __init__(self, config: CoreConfig):
-        super().__init__({"valid": 1, "bank": 1, "row": config.row_bits})
+        super().__init__({
+            "valid": 1, "bank": 1, "row": config.row_bits, **({"gate": GATE_BITS} if config.compact else {}),
+        })  # fmt: skip
 
 
 class Job(data.StructLayout):

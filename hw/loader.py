@@ -35,9 +35,10 @@ class LoadWrite(data.StructLayout):
     """One write on the load bus: memory kind, which lane or cell unit, address, data."""
 
     def __init__(self, config: CoreConfig):
+        list_bits = config.list_bits if config.compact else config.entry_bits
         super().__init__({
             "valid": 1, "kind": LoadKind, "select": 6,
-            "address": max(config.source_bits, config.entry_bits, config.unit_bits), "data": config.load_bits,
+            "address": max(config.source_bits, list_bits, config.unit_bits), "data": config.load_bits,
         })  # fmt: skip
 
 
@@ -103,17 +104,14 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        word, valid = self.i.payload, self.i.valid
-        m.d.comb += self.i.ready.eq(1)
+        word, valid = self.i.payload, self.i.valid & self.i.ready
 
         kind, select = Signal(LoadKind), Signal(8)
         remaining = Signal(16)
         address, offset = Signal(32), Signal(2)
         started = Signal()  # BEGIN came
         low = Signal(32)  # first word of a directory entry
-
-        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=32).create()
-        m.d.comb += checksum.data.eq(word)
+        checksum = self._add_checksum(m, word)
 
         def fail(error, detail):
             m.d.comb += [self.error.eq(error), self.detail.eq(detail)]
@@ -173,6 +171,12 @@ class Loader(wiring.Component):
                 restart()
         return m
 
+    def _add_checksum(self, m, word):
+        """Return a CRC with ``start``, ``valid`` and ``crc``."""
+        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=32).create()
+        m.d.comb += [checksum.data.eq(word), self.i.ready.eq(1)]
+        return checksum
+
     def _take_word(self, m, kind, select, address, word, low, offset, checksum, started, fail):
         """Check one data word of a record and write it."""
         config, network = self._config, self.network
@@ -221,11 +225,8 @@ class Loader(wiring.Component):
 
             with m.Case(LoadKind.DIRECTORY):
                 m.d.sync += [low.eq(word), offset.eq(~offset), address.eq(address + offset[0])]
-                start, forward, count = low[: config.entry_bits], word[:16], word[16:]
-                middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
-                m.d.sync += self.write.data.eq(Cat(start, middle, stop, forward != 0, forward != count))
-                with m.If(offset[0]):
-                    write_if((select < config.lanes) & (address < config.sources))
+                fits = (select < config.lanes) & (address < config.sources)
+                self._take_directory_word(m, address, low, word, offset[0], fits, write_if)
 
             with m.Case(LoadKind.ENTRY):
                 write_if((select < config.lanes) & (address < config.entries) & (word[10:26] < config.rows))
@@ -244,3 +245,12 @@ class Loader(wiring.Component):
 
             with m.Default():
                 fail(Error.LOAD_KIND, Cat(word[:24], kind))
+
+    def _take_directory_word(self, m, address, low, word, second, fits, write_if):
+        """Write a directory word made of both words of a source."""
+        config = self._config
+        start, forward, count = low[: config.entry_bits], word[:16], word[16:]
+        middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
+        m.d.sync += self.write.data.eq(Cat(start, middle, stop, forward != 0, forward != count))
+        with m.If(second):
+            write_if(fits)

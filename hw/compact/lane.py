@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES
-from hw.compact.layouts import WEIGHT_BITS, LaneEvent, ListEntry, ListWrite, SumAddress, SumDrain
+from hw.compact.layouts import WEIGHT_BITS, LaneEvent, ListEntry, ListWrite, SumAddress
 from hw.config import COMPACT_WORD_BITS, DIRECTORY_ROWS, CoreConfig
 from hw.delay import delay
-from hw.event import EventKind, ListPart
+from hw.event import Drain, EventKind, ListPart
 from hw.vendor.generic import MEMORY_LATENCY, SinglePortMemory
 from hw.vendor.multiply_add import MultiplyAdd
 
@@ -22,6 +22,11 @@ class Place(enum.Enum, shape=2):
     START = 0
     MIDDLE = 1
     STOP = 2
+
+
+def directory_base(config: CoreConfig) -> int:
+    """Return the address of the directory in list memory: its last rows, so that other addresses are added by OR."""
+    return (1 << config.list_bits) - (DIRECTORY_ROWS << config.source_bits)
 
 
 class Lane(wiring.Component):
@@ -37,7 +42,7 @@ class Lane(wiring.Component):
         ``valid`` comes only while ``wants`` is high.
     hold : In(1)
         Read no entry in this cycle. Must be high two cycles before a drain and in the cycle after that.
-    drain : In(SumDrain)
+    drain : In(Drain)
         Obeyed at once; ``sum`` is read a cycle later, and 0 in memory 4 cycles later.
     sum : Out(signed(acc_bits))
     inputs_passed, layers_passed : Out
@@ -50,7 +55,7 @@ class Lane(wiring.Component):
         self._config = config
         super().__init__({
             "event": In(LaneEvent(config)), "valid": In(1), "wants": Out(1),
-            "hold": In(1), "drain": In(SumDrain(config)), "sum": Out(signed(config.acc_bits)),
+            "hold": In(1), "drain": In(Drain(config)), "sum": Out(signed(config.acc_bits)),
             "inputs_passed": Out(2), "layers_passed": Out(config.marker_bits),
             "load": In(ListWrite(config)),
         })  # fmt: skip
@@ -73,13 +78,12 @@ class Lane(wiring.Component):
         # The bank and the product's factor are those of the event before until an event comes: by then its last entry
         # needs them no more.
         event = self.event
-        directory = Const((1 << config.list_bits) - (DIRECTORY_ROWS << config.source_bits), config.list_bits)
         first = Mux(event.part == ListPart.RECURRENT, Place.MIDDLE, Place.START)
         with m.If(self.valid):
             m.d.sync += [
                 bank.eq(event.bank),
                 second.eq(Mux(event.part == ListPart.FORWARD, Place.MIDDLE, Place.STOP)),
-                address.eq(directory | Cat(first, event.source)),
+                address.eq(directory_base(config) | Cat(first, event.source)),
             ]
         with m.If(self.valid & (event.kind == EventKind.INPUT_END)):
             m.d.sync += self.inputs_passed.eq(self.inputs_passed + 1)
@@ -137,5 +141,5 @@ class Lane(wiring.Component):
             write.data.eq(multiply.o),
         ]
         with m.If(self.drain.valid):
-            m.d.comb += at.eq(self.drain.at)
+            m.d.comb += [at.gate.eq(self.drain.gate), at.row.eq(self.drain.row), at.bank.eq(self.drain.bank)]
         return m

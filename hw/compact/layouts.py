@@ -3,11 +3,9 @@
 from amaranth import signed
 from amaranth.lib import data
 
-from golden.fixed import GATES
 from hw.config import COMPACT_WORD_BITS, CoreConfig
-from hw.event import EventKind, ListPart
+from hw.event import GATE_BITS, EventKind, ListPart
 
-GATE_BITS = 2
 WEIGHT_BITS = 8
 
 
@@ -41,11 +39,4 @@ class SumAddress(data.StructLayout):
     """Where a sum is in a lane's memory."""
 
     def __init__(self, config: CoreConfig):
-        super().__init__({"gate": range(len(GATES)), "row": config.row_bits, "bank": 1})
-
-
-class SumDrain(data.StructLayout):
-    """Command to read and clear one sum of a lane, if it is the lane's."""
-
-    def __init__(self, config: CoreConfig):
-        super().__init__({"valid": 1, "at": SumAddress(config)})
+        super().__init__({"gate": GATE_BITS, "row": config.row_bits, "bank": 1})

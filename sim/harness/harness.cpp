@@ -189,12 +189,13 @@ class Bench {
   }
 
   bool load() {
-    core_.load_valid = 1;
     for (const uint32_t word : job_.image) {
       core_.load_payload = word;
+      core_.load_valid = 1;
       tick();
+      core_.load_valid = 0;
+      for (int i = 1; i < kLoadCycles; ++i) tick();
     }
-    core_.load_valid = 0;
     for (int i = 0; i < kSettleCycles; ++i) tick();
     return core_.loaded;
   }
