@@ -31,7 +31,7 @@ from hw.boards import BAUD, BOARDS
 from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
-from hw.fit import FULL, covers
+from hw.fit import covers
 from hw.fit_lanes import Target, candidates, candidates_table, check, default_cell_units, fastest
 from hw.implement import Design, Implementation, board_design, device_design, implement
 from hw.options import AUTO, check_target, parse
@@ -238,8 +238,9 @@ def check_fit(options: argparse.Namespace, build: Build, core: dict[str, Any], c
         return
     target = Target.of(options.board, options.device, options.frequency)
     found = check(build.config, build.model.fixed, target, **core)
-    if found.shares["LUT"] > FULL:
-        console.print(f"warning: {found.told(['LUT'])} by estimate; it may be slow, or fail, to route", style="yellow")
+    if found.crowded:
+        taken = found.told(found.crowded)
+        console.print(f"warning: the core takes {taken} by estimate; it may be slow, or fail, to route", style="yellow")
 
 
 def run_tools(options: argparse.Namespace, config: CoreConfig, out: Path, console: Console) -> Implementation:

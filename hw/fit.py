@@ -37,7 +37,7 @@ COUNTED = {
     },
     "gowin": {"LUT": ("LUT4", "ALU"), "FF": ("DFF",), "RAM": ("BSRAM",), "multiplier": ("MULT18X18",)},
 }  # fmt: skip
-FULL = 0.9  #: share of a device's LUTs beyond which routing gets slow and clocks low, or fails
+FULL = 0.9  #: share of a device's LUTs or flip-flops beyond which routing gets slow and clocks low, or fails
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class Estimate:
     @property
     def fits(self) -> bool:
         return not self.over
+
+    @property
+    def crowded(self) -> list[str]:
+        """Logic of which so much is taken that routing may fail."""
+        return [name for name in ("LUT", "FF") if self.shares.get(name, 0.0) > FULL]
 
     def told(self, names: Sequence[str]) -> str:
         """Return the numbers of some resources in words."""
@@ -97,7 +102,8 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
     logic = dict.fromkeys(fitted["logic"], 0.0)
     for component, measures in sizes(config, blocks, host_link=host_link).items():
         for resource, of_components in fitted["logic"].items():
-            logic[resource] += sum(of_components[component][name] * size for name, size in measures.items())
+            each = of_components.get(component, {})  # what is new since the calibration counts as nothing
+            logic[resource] += sum(each.get(name, 0.0) * size for name, size in measures.items())
     takes = {resource: round(fitted["packing"][resource] * count) for resource, count in logic.items()}
     takes |= {"RAM": blocks.ram, "multiplier": blocks.multiplier}
     fill = max(count / device.has[resource] for resource, count in takes.items())

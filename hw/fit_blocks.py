@@ -12,11 +12,14 @@ from golden.fixed import GATES
 from hw.bus.host_link import BUFFER_BYTES
 from hw.cell_group import StateWord, UnitWord
 from hw.config import CoreConfig
+from hw.counters import counter_map
 from hw.event import Entry
 from hw.fanout_onchip import DirectoryWord
+from hw.tally import HIGH_BITS, slots
 from hw.vendor import rules
 
-LANE, CELL_UNIT, HOST_LINK = "lane without its queue", "cell unit", "host link"  #: components, by hw.area's names
+#: Components with memories, by :mod:`hw.area`'s names.
+LANE, CELL_UNIT, COUNTERS, HOST_LINK = "lane without its queue", "cell unit", "counters", "host link"
 WORD_ROWS = 16  #: of one distributed RAM
 
 
@@ -86,6 +89,9 @@ def memories(config: CoreConfig, *, host_link: bool) -> Iterator[Memory]:
     yield Memory(CELL_UNIT, cells, config.acc_bits, units, parts=len(GATES))
     for table in (fixed.SIGMOID, fixed.SIGMOID, fixed.TANH):
         yield Memory(CELL_UNIT, cells, 16 + table.slope_bits, len(table.base), has_content=True)
+    if config.counters:
+        running = [name for name in counter_map(config) if not name.startswith("step_")]
+        yield Memory(COUNTERS, 1, HIGH_BITS, slots(len(running)))
     if host_link:
         yield Memory(HOST_LINK, 1, 8, 2 * BUFFER_BYTES)
 

@@ -198,7 +198,7 @@ def fastest(found: Sequence[Candidate], target: Target) -> Candidate:
             f"no core for this network fits {target.name}: {needs}; choose a larger device or a smaller network"
         )
     best = fitting
-    for wish in (lambda one: one.meets, lambda one: one.estimate.shares["LUT"] <= FULL):
+    for wish in (lambda one: one.meets, lambda one: not one.estimate.crowded):
         best = [one for one in best if wish(one)] or best
     speed = max(one.speed for one in best)
     return next(one for one in best if one.speed >= SAME * speed)

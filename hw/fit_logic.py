@@ -12,7 +12,7 @@ from hw.cell_group import CellGroup
 from hw.config import CoreConfig
 from hw.core import REGION
 from hw.event import Drain, Event, FanoutList, JobTag, Operation, Result
-from hw.fit_blocks import CELL_UNIT, HOST_LINK, LANE, Inventory
+from hw.fit_blocks import CELL_UNIT, COUNTERS, HOST_LINK, LANE, Inventory
 from hw.loader import LaneWrite, LoadWrite, NetworkDescription
 
 #: Sizes of a component: how much of its logic goes with each is to be found.
@@ -38,9 +38,8 @@ def sizes(config: CoreConfig, blocks: Inventory, *, host_link: bool) -> dict[str
         "between them": _between(config),
     }
     if config.counters:
-        parts["counters"] = {
-            "one": 1, "groups": config.groups, "lanes": lanes, "hits": config.groups * lanes,
-        }  # fmt: skip
+        counted = {"one": 1, "groups": config.groups, "lanes": lanes, "hits": config.groups * lanes}
+        parts[COUNTERS] = counted | _blocks(blocks, COUNTERS)
     if host_link:
         parts |= {"bus and registers": {"one": 1}, HOST_LINK: {"one": 1}, "around it": {"board": 1}}
     else:  # hw.registered: shift registers at the ports
@@ -73,6 +72,7 @@ def _cell_unit(config: CoreConfig) -> Sizes:
         "one": 1,
         "sum": config.acc_bits,
         "choice": (lanes - 1) * len(GATES) * config.acc_bits,
+        "chosen": _chosen(config) * len(GATES) * config.acc_bits,
         "lanes": lanes * (config.row_bits + config.marker_bits),
         "stages": stages * (config.unit_bits + JobTag(config).size),
         "results": Result(config).size * CellGroup.RESULTS_DEPTH / 16,
@@ -80,17 +80,26 @@ def _cell_unit(config: CoreConfig) -> Sizes:
     }
 
 
+def _chosen(config: CoreConfig) -> int:
+    """Return how many registers of sums the tree has that joins the lanes of a cell unit."""
+    levels, registers, left = config.hops - (config.lanes_per_cell == 1), 0, config.lanes_per_cell
+    for level in range(levels):
+        first, last = (config.lane_bits * k // levels for k in (level, level + 1))
+        left = -(-left >> (last - first))
+        registers += left
+    return registers
+
+
 def _between(config: CoreConfig) -> Sizes:
     hops = config.hops - 1
     regions = -(-config.lanes // REGION)
-    sums = len(GATES) * config.acc_bits + Drain(config).size + config.marker_bits
     return {
         "one": 1,
         "lanes": config.lanes,
         "cells": config.cell_units,
-        "sums": hops * config.lanes * sums,
-        "buses": hops * regions * (LaneWrite(config).size + Event(config).size),
-        "results": hops * config.cell_units * Result(config).size,
+        "drains": hops * config.lanes * (Drain(config).size + config.marker_bits),
+        "buses": hops * regions * (LoadWrite(config).size + Event(config).size),
+        "results": hops * config.cell_units * (Result(config).size + LoadWrite(config).size),
     }
 
 

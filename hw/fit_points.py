@@ -106,7 +106,6 @@ POINTS = (
     ),
     *_points(
         "gw2a-18",
-        {"lanes": 1, "cell_units": 1},
         {"lanes": 2, "cell_units": 1, "rows": 16, "entries": 1024, "sources": 64, "acc_bits": 16, "layers": 2,
          "weight_bits": 4, "split_banks": True, "forwarding": True},
         {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 2048, "layers": 2, "acc_bits": 20, "split_banks": True},
@@ -120,12 +119,7 @@ POINTS = (
         {"lanes": 4, "cell_units": 1, "rows": 8, "layers": 2, "split_banks": True, "forwarding": True},
         held_out=True,
     ),
-    *_points(
-        "up5k",
-        {"lanes": 1, "cell_units": 1, "layers": 2, "acc_bits": 20},
-        {"lanes": 2, "cell_units": 1, "layers": 2, "rows": 16, "acc_bits": 16, "counters": False},
-    ),
-    *_points("icebreaker", {"lanes": 1, "cell_units": 1, "layers": 2, "rows": 64, "counters": False}),
+    *_points("up5k", {"lanes": 1, "cell_units": 1, "layers": 2, "acc_bits": 20}),
     *_points(
         "lfe5u-85f",
         {"lanes": 16, "cell_units": 2, "rows": 32, "entries": 7168, "sources": 512, "layers": 2, "hops": 2},

@@ -16,6 +16,11 @@ LOW_BITS = 12  #: of a count that are never in memory
 HIGH_BITS = COUNTER_BITS - LOW_BITS
 
 
+def slots(counters: int) -> int:
+    """Return how many counters take turns: as many as there are, or so many that one's move ends before its next."""
+    return max(8, counters)
+
+
 class Tally(wiring.Component):
     """Add up increments of many counters, each exact in every cycle.
 
@@ -47,7 +52,7 @@ class Tally(wiring.Component):
 
     def __init__(self, most: Sequence[int]):
         self._most = most
-        self._slots = max(8, len(most))  # so that a counter's move has ended before its next one
+        self._slots = slots(len(most))
         # In twice a round a counter of ones carries once at most, and others no more often than their increment.
         if 4 * self._slots > 1 << LOW_BITS:
             raise ValueError(f"there are {len(most)} counters; there can be {(1 << LOW_BITS) // 4}")
