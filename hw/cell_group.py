@@ -78,7 +78,7 @@ class CellGroup(wiring.Component):
         config = self._config
         m.submodules.scheduler = scheduler = Scheduler(config)
         m.submodules.cell = cell = CellEgru(config)
-        m.submodules.queue = queue = Queue(shape=Result(config), depth=self.RESULTS_DEPTH, direct=True)
+        m.submodules.queue = queue = Queue(shape=Result(config), depth=self.RESULTS_DEPTH, direct=config.hops == 1)
         depth = config.rows << config.lane_bits
         m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth)
         m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth)

@@ -12,6 +12,7 @@ from hw.counters import Counters, StepRecord, counter_map
 from hw.delay import delay
 from hw.errors import Error
 from hw.event import INDEX_BITS, InputBeat, OutputBeat, Result, UnitUpdate
+from hw.hops import carry, join, spread
 from hw.lane import Lane
 from hw.loader import Loader, LoadKind
 from hw.output import Output
@@ -20,8 +21,6 @@ from hw.queue import Queue
 from hw.sequencer import Sequencer
 from hw.tally import COUNTER_BITS
 from hw.vendor.generic import Relay
-
-REGION = 4  #: lanes that share a bus's hop
 
 
 class Core(wiring.Component):
@@ -103,14 +102,6 @@ class Core(wiring.Component):
             m.d.comb += stop.i.eq(stops[hops - 1])
             return part
 
-        def carry(name, value):
-            """Return a value behind all hops of its bus but the last, which is its receiver's."""
-            for hop in range(1, hops):
-                m.submodules[f"{name}_hop_{hop}"] = relay = Relay(value.shape())
-                m.d.comb += relay.i.eq(value)
-                value = relay.o
-            return value
-
         m.submodules.decoder = decoder = ResetInserter(self.reset | unsettled)(InputDecoder(config))
         broadcaster = stoppable("broadcaster", Broadcaster(config))
         sequencer = stoppable("sequencer", Sequencer(config))
@@ -128,12 +119,10 @@ class Core(wiring.Component):
             self.loaded.eq(loader.loaded & ~Cat(stops).any()),
         ]
         for index, group in enumerate(groups):
-            m.d.comb += group.load.eq(carry(f"cell_{index}_load", loader.write))
+            m.d.comb += group.load.eq(carry(m, f"cell_{index}_load", loader.write, hops))
         write = Signal.like(loader.write, reset_less=True)
         m.d.sync += write.eq(loader.write)
-        for number, lane in enumerate(lanes):
-            if number % REGION == 0:
-                here = carry(f"region_{number}_load", write)
+        for number, (lane, here) in enumerate(zip(lanes, spread(m, "load", write, config.lanes, hops), strict=True)):
             selected = here.valid & (here.select == number)
             m.d.comb += [
                 lane.load.address.eq(here.address),
@@ -154,23 +143,16 @@ class Core(wiring.Component):
         for index, group in enumerate(groups):
             results = group.results
             for hop in range(1, hops):
-                queue = stoppable(f"results_{index}_hop_{hop}", Queue(shape=Result(config), depth=2, direct=True))
+                queue = stoppable(f"results_{index}_hop_{hop}", Queue(shape=Result(config), depth=2))
                 wiring.connect(m, results, queue.i)
                 results = queue.o
             wiring.connect(m, results, broadcaster.results[index])
-        regions = [lanes[first : first + REGION] for first in range(0, config.lanes, REGION)]
-        regions_ready = Signal(len(regions))
-        for number, region in enumerate(regions):
-            event, valid = (
-                carry(f"region_{number}_{name}", value)
-                for name, value in (("event", broadcaster.event), ("valid", broadcaster.valid))
-            )
-            m.d.comb += [lane.event.eq(event) for lane in region] + [lane.valid.eq(valid) for lane in region]
-            m.d.comb += regions_ready[number].eq(
-                carry(f"region_{number}_ready", Cat(lane.ready for lane in region).all())
-            )
+        events = spread(m, "event", broadcaster.event, config.lanes, hops)
+        valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
+        for lane, event, valid in zip(lanes, events, valids, strict=True):
+            m.d.comb += [lane.event.eq(event), lane.valid.eq(valid)]
         lanes_ready = Signal()
-        m.d.sync += lanes_ready.eq(regions_ready.all())
+        m.d.sync += lanes_ready.eq(join(m, "ready", [lane.ready for lane in lanes], hops))
         m.d.comb += [
             decoder.loaded.eq(self.loaded),
             decoder.bank.eq(sequencer.input_bank),
@@ -184,8 +166,10 @@ class Core(wiring.Component):
         ]
 
         # Lanes and cell units.
-        inputs_passed = [carry(f"lane_{number}_inputs", lane.inputs_passed) for number, lane in enumerate(lanes)]
-        layers_passed = [carry(f"lane_{number}_layers", lane.layers_passed) for number, lane in enumerate(lanes)]
+        inputs_passed, layers_passed = (
+            [carry(m, f"lane_{number}_{name}", getattr(lane, name), hops) for number, lane in enumerate(lanes)]
+            for name in ("inputs_passed", "layers_passed")
+        )
         m.d.sync += sequencer.cells_idle.eq(Cat(group.idle for group in groups).all())
         for index, group in enumerate(groups):
             m.d.comb += [
@@ -202,7 +186,7 @@ class Core(wiring.Component):
                     group.inputs_passed[place].eq(inputs_passed[number]),
                     group.layers_passed[place].eq(layers_passed[number]),
                     group.sums[place].eq(lane.sums),
-                    lane.drain.eq(carry(f"lane_{number}_drain", group.drain[place])),
+                    lane.drain.eq(carry(m, f"lane_{number}_drain", group.drain[place], hops)),
                 ]
         with m.Switch(self.cell_select):
             for index, group in enumerate(groups):
@@ -255,8 +239,9 @@ class Core(wiring.Component):
             self.idle.eq(progress.idle & sequencer.between_steps & output_queue.empty & output.empty & decoder.empty),
         ]
         if config.counters:
-            counters = stoppable("counters", Counters(config))
+            m.submodules.counters = counters = Counters(config)
             m.d.comb += [
+                counters.stop.eq(stops[hops - 1]),
                 counters.event.eq(broadcaster.event),
                 counters.valid.eq(broadcaster.valid),
                 counters.input_closed.eq(progress.input_closed),
@@ -273,5 +258,5 @@ class Core(wiring.Component):
                 self.step.eq(counters.record),
             ]
             for number, lane in enumerate(lanes):
-                m.d.comb += counters.lanes[number].eq(carry(f"lane_{number}_activity", lane.activity))
+                m.d.comb += counters.lanes[number].eq(carry(m, f"lane_{number}_activity", lane.activity, hops))
         return m

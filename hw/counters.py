@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Array, Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from hw.delay import delay
 from hw.event import Event, EventKind
 from hw.lane import LaneActivity
 from hw.tally import COUNTER_BITS, Tally
+from hw.vendor.generic import Relay
 
 GLOBAL = ("cycles", "steps", "silent_fires", "broadcast_stalls", "cell_stalls", "output_stalls")
 LANE = ("busy", "hazard", "drain")
@@ -38,6 +39,61 @@ class StepRecord(data.StructLayout):
         super().__init__({"valid": 1, "events": counts, "macs": counts})
 
 
+class GroupCounts(wiring.Component):
+    """Count the events and multiply-accumulates of one group of sources, those of even and odd steps apart.
+
+    Members
+    -------
+    event, valid, lanes : as for :class:`StepCounts`
+    closes : In(2)
+        The count of even, or odd, steps is complete, and starts again.
+    new_event, new_macs : Out
+        Counted in this cycle, whatever the step.
+    events, macs : Out(32)
+        Of the step whose count was completed last, one cycle later.
+    """
+
+    #: From an entry's acceptance, which a lane tells a cycle later, to its place in the count.
+    DEPTH = 4
+
+    def __init__(self, config: CoreConfig, group: int):
+        self._config, self._group = config, group
+        super().__init__({
+            "event": In(Event(config)), "valid": In(1), "lanes": In(LaneActivity(config)).array(config.lanes),
+            "closes": In(2), "new_event": Out(1), "new_macs": Out(range(config.lanes + 1)),
+            "events": Out(STEP_BITS), "macs": Out(STEP_BITS),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        event, lanes = self.event, self._config.lanes
+        counted = self.valid & (event.kind == EventKind.EVENT) & (event.group == self._group)
+        added = []
+        for parity, closes in enumerate(self.closes):
+            events, macs = (Signal(STEP_BITS, name=f"{name}_{parity}") for name in ("events", "macs"))
+            new_event = Signal(name=f"new_event_{parity}")
+            hits = Signal(lanes, name=f"hits_{parity}")
+            new_macs = Signal(range(lanes + 1), name=f"new_macs_{parity}")
+            m.d.sync += [
+                new_event.eq(counted & (event.bank ^ event.group[0] == parity)),
+                *(
+                    hit.eq(lane.mac & (lane.group == self._group) & (lane.parity == parity))
+                    for hit, lane in zip(hits, self.lanes, strict=True)
+                ),
+                new_macs.eq(sum(hits[1:], start=hits[0])),
+                events.eq(Mux(closes, 0, events) + new_event),
+                macs.eq(Mux(closes, 0, macs) + new_macs),
+            ]
+            with m.If(closes):
+                m.d.sync += [self.events.eq(events), self.macs.eq(macs)]
+            added.append((new_event, new_macs))
+        # Events come one a cycle, and a lane multiplies once a cycle: the sums of both parities are no larger.
+        new_events, new_macs = zip(*added, strict=True)
+        m.d.comb += self.new_event.eq(sum(new_events))
+        m.d.sync += self.new_macs.eq(sum(new_macs))
+        return m
+
+
 class StepCounts(wiring.Component):
     """Count events and multiply-accumulates of each step apart, though steps overlap.
 
@@ -46,6 +102,8 @@ class StepCounts(wiring.Component):
 
     Members
     -------
+    stop : In(1)
+        Start again; takes effect 2 cycles later.
     event : In(Event), valid : In(1)
         As broadcast.
     lanes : In(LaneActivity).array(lanes)
@@ -56,12 +114,10 @@ class StepCounts(wiring.Component):
         Counted in this cycle, whatever the step.
     """
 
-    #: From an entry's acceptance to its place in the count.
-    DEPTH = 4
-
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
+            "stop": In(1),
             "event": In(Event(config)), "valid": In(1), "lanes": In(LaneActivity(config)).array(config.lanes),
             "input_closed": In(1), "layer_closed": In(1), "layer": In(config.layer_bits), "last_layer": In(1),
             "record": Out(StepRecord(config)),
@@ -70,56 +126,48 @@ class StepCounts(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        closes_input = delay(m, self.input_closed, self.DEPTH, "closes_input", init=0)
-        closes_layer = delay(m, self.layer_closed, self.DEPTH, "closes_layer", init=0)
-        closed_layer = delay(m, self.layer, self.DEPTH, "closed_layer")
-        closes_step = closes_layer & delay(m, self.last_layer, self.DEPTH, "closes_step")
+        config, record = self._config, self.record
+
+        # What is closed is decided a cycle before it is.
+        before = GroupCounts.DEPTH - 1
+        closes_input = delay(m, self.input_closed, before, "closes_input", init=0)
+        closes_layer = delay(m, self.layer_closed, before, "closes_layer", init=0)
+        closed_layer = delay(m, self.layer, before, "closed_layer")
+        closes_step = closes_layer & delay(m, self.last_layer, before, "closes_step")
         input_parity, layer_parity = Signal(), Signal()
-        m.d.sync += [
-            input_parity.eq(input_parity ^ closes_input),
-            layer_parity.eq(layer_parity ^ closes_step),
-            self.record.valid.eq(closes_step),
-        ]
+        m.d.sync += [input_parity.eq(input_parity ^ closes_input), layer_parity.eq(layer_parity ^ closes_step)]
+        step_ends = delay(m, closes_step, 1, "step_ends", init=0)
+        step_parity = delay(m, layer_parity, 1, "step_parity")
+        with m.If(self.stop):
+            m.d.sync += [input_parity.eq(0), layer_parity.eq(0)]
 
-        counted = self.valid & (self.event.kind == EventKind.EVENT)
-        event_parity = self.event.bank ^ self.event.group[0]
         for group in range(config.groups):
+            # Each is stopped by a register of its own, near it.
+            m.submodules[f"group_{group}_stop"] = stop = Relay(1)
+            m.submodules[f"group_{group}"] = counts = ResetInserter(stop.o)(GroupCounts(config, group))
+            parity = input_parity if group == 0 else layer_parity
             closes = closes_input if group == 0 else closes_layer & (closed_layer == group - 1)
-            closing_parity = input_parity if group == 0 else layer_parity
-            group_events, group_macs = [], []
-            for parity in range(2):
-                name = f"{group}_{parity}"
-                events, macs = Signal(STEP_BITS, name=f"events_{name}"), Signal(STEP_BITS, name=f"macs_{name}")
-                new_event = Signal(name=f"new_event_{name}")
-                hits = Signal(config.lanes, name=f"hits_{name}")
-                new_macs = Signal(range(config.lanes + 1), name=f"new_macs_{name}")
-                m.d.sync += new_event.eq(counted & (self.event.group == group) & (event_parity == parity))
-                for number, lane in enumerate(self.lanes):
-                    m.d.sync += hits[number].eq(lane.mac & (lane.group == group) & (lane.parity == parity))
-                m.d.sync += new_macs.eq(sum(hits[1:], start=hits[0]))
-                group_events.append(new_event)
-                group_macs.append(new_macs)
-
-                closed = closes & (closing_parity == parity)
-                m.d.sync += [
-                    events.eq(Mux(closed, 0, events) + new_event),
-                    macs.eq(Mux(closed, 0, macs) + new_macs),
-                ]
-                # The input of the next step may be complete before this step is, but not that of the one after.
-                if group == 0:
-                    input_events = Signal(STEP_BITS, name=f"input_events_{parity}")
-                    input_macs = Signal(STEP_BITS, name=f"input_macs_{parity}")
-                    with m.If(closed):
-                        m.d.sync += [input_events.eq(events), input_macs.eq(macs)]
-                    with m.If(closes_step & (layer_parity == parity)):
-                        m.d.sync += [self.record.events[0].eq(input_events), self.record.macs[0].eq(input_macs)]
-                else:
-                    with m.If(closed):
-                        m.d.sync += [self.record.events[group].eq(events), self.record.macs[group].eq(macs)]
-            # Events come one a cycle, and a lane multiplies once a cycle: the sums of both parities are no larger.
-            m.d.comb += self.new_events[group].eq(sum(group_events))
-            m.d.sync += self.new_macs[group].eq(sum(group_macs))
+            for k in range(2):
+                m.d.sync += counts.closes[k].eq(closes & (parity == k))
+            m.d.comb += [
+                stop.i.eq(self.stop),
+                counts.event.eq(self.event),
+                counts.valid.eq(self.valid),
+                *(inner.eq(outer) for inner, outer in zip(counts.lanes, self.lanes, strict=True)),
+                self.new_events[group].eq(counts.new_event),
+                self.new_macs[group].eq(counts.new_macs),
+            ]
+            if group > 0:
+                m.d.comb += [record.events[group].eq(counts.events), record.macs[group].eq(counts.macs)]
+                continue
+            # The input of the next step may be complete before this step is, but not that of the one after.
+            kept = Signal(data.ArrayLayout(data.ArrayLayout(STEP_BITS, 2), 2), reset_less=True)
+            for k in range(2):
+                with m.If(delay(m, counts.closes[k], 1, f"closed_{k}", init=0)):
+                    m.d.sync += kept[k].eq(Cat(counts.events, counts.macs))
+            with m.If(step_ends):
+                m.d.sync += Cat(record.events[0], record.macs[0]).eq(kept[step_parity])
+        m.d.sync += record.valid.eq(step_ends & ~self.stop)
         return m
 
 
@@ -128,7 +176,7 @@ class Counters(wiring.Component):
 
     Members
     -------
-    event, valid, lanes, input_closed, layer_closed, layer, last_layer, record : as for :class:`StepCounts`
+    stop, event, valid, lanes, input_closed, layer_closed, layer, last_layer, record : as for :class:`StepCounts`
     silent_fires : In, broadcast_stall, cell_stall, output_stall : In(1)
         To count in this cycle.
     clear : In(1)
@@ -141,6 +189,7 @@ class Counters(wiring.Component):
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
+            "stop": In(1),
             "event": In(Event(config)), "valid": In(1), "lanes": In(LaneActivity(config)).array(config.lanes),
             "input_closed": In(1), "layer_closed": In(1), "layer": In(config.layer_bits), "last_layer": In(1),
             "record": Out(StepRecord(config)),
@@ -154,6 +203,7 @@ class Counters(wiring.Component):
         config = self._config
         m.submodules.steps = steps = StepCounts(config)
         m.d.comb += [
+            steps.stop.eq(self.stop),
             steps.event.eq(self.event),
             steps.valid.eq(self.valid),
             steps.input_closed.eq(self.input_closed),
@@ -176,7 +226,7 @@ class Counters(wiring.Component):
             for name, what in zip(LANE, (lane.mac, lane.hazard, lane.drain), strict=True):
                 increments[f"lane_{number}_{name}"] = 1, what
         m.submodules.tally = tally = Tally([limit for limit, _ in increments.values()])
-        m.d.comb += tally.clear.eq(self.clear)
+        m.d.comb += tally.clear.eq(self.clear | self.stop)
         # What comes from afar is counted one cycle later: a carry chain wants to begin at a register.
         for k, (name, (_, increment)) in enumerate(increments.items()):
             m.d.comb += tally.increments[f"of_{k}"].eq(
@@ -195,7 +245,7 @@ class Counters(wiring.Component):
                 value = Signal(STEP_BITS, name=name)
                 with m.If(record.valid):
                     m.d.sync += value.eq(record[kind][int(group)])
-                with m.If(self.clear):
+                with m.If(self.clear | self.stop):
                     m.d.sync += value.eq(0)
                 of_last_step.append(value)
         number, reads_step = Signal(range(len(number_of))), Signal()

@@ -42,6 +42,7 @@ class Site(NamedTuple):
 def sites(device: Device) -> list[list[Site]]:
     """Return the sites of a device's block RAMs in runs of neighbours, the runs of one half after those of the other.
 
+    The last run of a half is told backwards: what is placed there follows on what lies at the end of the run before.
     Empty where no list of sites is known.
     """
     halves, bands = _layout(device)
@@ -52,7 +53,7 @@ def sites(device: Device) -> list[list[Site]]:
             for k, column in enumerate(COLUMNS)
             if first + column <= stop
             for row in rows
-        ]
+        ][:: -1 if rows == bands[-1] else 1]
         for start, stop in halves
         for rows in bands
     ]
@@ -97,13 +98,15 @@ def assign(
         taken[room] = run[: len(rooms[room])]
         del run[: len(rooms[room])]
 
-    left = []
+    left, everywhere = [], [site for run in runs for site in run]
+    centre = sum(site.x for site in everywhere) / max(1, len(everywhere))
     for number, (hub, *others) in enumerate(groups):
         first, last = (len(runs) * k // len(groups) for k in (number, number + 1))
         share = free[first:last]
         middle = share[len(share) // 2 : len(share) // 2 + 1]
-        # The hub in the middle of its run, too: behind one of the others.
-        for room in (*others[:1], hub, *others[1:]):
+        # The hub in the middle of its run, too, or at the end of it that is nearest to all.
+        outwards = middle and abs(middle[0][0].x - centre) < abs(middle[0][-1].x - centre)
+        for room in (hub, *others) if outwards else (*others[:1], hub, *others[1:]):
             whole = (run for run in (middle if room in (hub, *others[:1]) else []) + share if fits(rooms[room], run))
             if run := next(whole, None):
                 take(room, run)
@@ -111,18 +114,18 @@ def assign(
                 left.append((room, hub))
 
     for room, hub in left:
-        centre = taken[hub][:1] if hub in taken else []
+        from_hub = taken[hub][:1] if hub in taken else []
 
-        def cost(chosen, centre=centre):
-            return sum(site.distance(chosen[0]) for site in chosen) + sum(site.distance(chosen[0]) for site in centre)
+        def cost(chosen, from_hub=from_hub):
+            return sum(site.distance(chosen[0]) for site in (*chosen, *from_hub))
 
         if whole := [run for run in free if fits(rooms[room], run)]:
             take(room, min(whole, key=cost))
             continue
         # Nothing holds it whole: the sites that are nearest together.
-        everywhere = [site for run in free for site in run]
-        nearest = (sorted(everywhere, key=seed.distance)[: len(rooms[room])] for seed in everywhere)
-        taken[room] = min(nearest, key=cost, default=[])
+        unused = [site for run in free for site in run]
+        together = (sorted(unused, key=seed.distance)[: len(rooms[room])] for seed in unused)
+        taken[room] = min(together, key=cost, default=[])
         for run in free:
             run[:] = [site for site in run if site not in taken[room]]
     return {block: site for room, chosen in taken.items() for block, site in zip(rooms[room], chosen, strict=False)}

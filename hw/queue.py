@@ -45,7 +45,10 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=(), attrs={"no_rw_check": 1})
+        # A distributed RAM of two items takes more cells than their registers.
+        style = {"ram_style": "registers"} if self._depth == 2 else {}
+        attributes = {"no_rw_check": 1} | style
+        m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=(), attrs=attributes)
         write, read = storage.write_port(), storage.read_port(domain="comb")
         head, tail = Signal.like(read.addr), Signal.like(write.addr)
         second = Signal.like(head, init=1)  # behind ``head``, so that what follows compares registers only

@@ -9,11 +9,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.delay import delay
-from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
+from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory, Relay
 
 COUNTER_BITS = 48
 LOW_BITS = 12  #: of a count that are never in memory
 HIGH_BITS = COUNTER_BITS - LOW_BITS
+CLEARED_TOGETHER = 8  #: counters that one register clears, near them
 
 
 def slots(counters: int) -> int:
@@ -37,7 +38,7 @@ class Tally(wiring.Component):
     -------
     increments : In, one for each counter
     clear : In(1)
-        All counts are 0 in the next cycle.
+        All counts are 0 two cycles later.
     select : In(range(len(most))), count : Out(48)
         The count of ``LATENCY`` cycles ago or later.
 
@@ -97,7 +98,7 @@ class Tally(wiring.Component):
         taken = delay(m, carried, 1, "taken")
 
         # A move that began before the counts were cleared must not end after it.
-        cleared = [self.clear]
+        cleared = [delay(m, self.clear, 1, "clear", init=0)]
         for cycle in range(MEMORY_LATENCY + 1):
             cleared.append(delay(m, cleared[-1], 1, f"cleared_{cycle}", init=0))
         moves = Signal()
@@ -115,6 +116,9 @@ class Tally(wiring.Component):
             m.d.sync += self.count.eq(count)
 
         for k, limit in enumerate(self._most):
+            if k % CLEARED_TOGETHER == 0:
+                m.submodules[f"clear_{k}"] = clear = Relay(1)
+                m.d.comb += clear.i.eq(self.clear)
             total = Signal(range((1 << LOW_BITS) + limit), name=f"total_{k}")
             moved = Signal(len(carries[k]), name=f"moved_{k}")
             m.d.comb += total.eq(lows[k] + self.increments[f"of_{k}"])
@@ -122,6 +126,6 @@ class Tally(wiring.Component):
                 m.d.comb += moved.eq(taken)
                 m.d.sync += in_memory[k].eq(1)
             m.d.sync += [lows[k].eq(total), carries[k].eq(carries[k] - moved + total[LOW_BITS:])]
-            with m.If(self.clear):
+            with m.If(clear.o):
                 m.d.sync += [lows[k].eq(0), carries[k].eq(0), in_memory[k].eq(0)]
         return m

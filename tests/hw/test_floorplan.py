@@ -35,11 +35,15 @@ def test_rooms_stay_whole_where_they_fit():
     }  # fmt: skip
 
 
-def test_the_hub_lies_behind_one_of_the_others_in_the_middle_run():
-    rooms = {"hub": ["h"], **{name: [f"{name}0", f"{name}1"] for name in "abc"}}
-    runs = [line(0, 1), line(0, 1, 2, 3, 4, y=1), line(0, 1, y=2)]
-    placed = assign(rooms, [["hub", "a", "b", "c"]], runs)
-    assert (placed["h"].x, placed["h"].y) == (2, 1) and placed["a0"].y == 1
+def test_the_hub_lies_in_the_middle_run_and_towards_the_centre():
+    rooms = {name: [f"{name}0", f"{name}1"] for name in "abcdef"} | {"left": ["l"], "right": ["r"]}
+    runs = [
+        *(line(0, 1), line(0, 1, 2, 3, 4, y=1), line(0, 1, y=2)),
+        *(line(8, 9), line(8, 9, 10, 11, 12, y=1), line(8, 9, y=2)),
+    ]
+    placed = assign(rooms, [["left", *"abc"], ["right", *"def"]], runs)
+    assert (placed["l"].x, placed["l"].y) == (2, 1) and placed["a0"].y == 1
+    assert (placed["r"].x, placed["r"].y) == (8, 1) and (placed["d0"].x, placed["d0"].y) == (9, 1)
 
 
 def test_a_room_in_two_runs_has_the_sites_that_are_nearest_together():

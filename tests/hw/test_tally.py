@@ -21,7 +21,7 @@ async def counts(dut):
     await start(dut)
     totals, busy = [0] * len(MOST), [1.0] * len(MOST)
     history = deque(maxlen=Tally.LATENCY + 1)  # of totals, the oldest first
-    selected, since = 0, 0
+    selected, since, cleared = 0, 0, False
     for cycle in range(CYCLES):
         if random.random() < 0.02:
             selected, since = random.randrange(len(MOST)), 0
@@ -37,7 +37,8 @@ async def counts(dut):
         since += 1
         if since > Tally.LATENCY and len(history) > Tally.LATENCY:
             assert pins.get("count") in {then[selected] for then in history}
-        totals = [0] * len(MOST) if clear else [a + b for a, b in zip(totals, added, strict=True)]
+        totals = [0] * len(MOST) if cleared else [a + b for a, b in zip(totals, added, strict=True)]
+        cleared = clear
     assert max(totals) > 100 << LOW_BITS
 
 
