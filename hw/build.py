@@ -234,9 +234,9 @@ def check_fit(options: argparse.Namespace, build: Build, core: dict[str, Any], c
     ValueError
         If it is too large.
     """
-    if not options.fit_check or not covers(build.config):
-        return
     target = Target.of(options.board, options.device, options.frequency)
+    if not options.fit_check or not covers(build.config, target.device):
+        return
     found = check(build.config, build.model.fixed, target, **core)
     if found.crowded:
         taken = found.told(found.crowded)

@@ -31,7 +31,8 @@ from hw.implement import Design
 from hw.tools import FlowError, run_tool, tool_versions
 
 ROOT = Path(__file__).parents[1]
-BASE = "ecp5"  #: the family that is fitted; others are like it but for a factor a component
+BASE = "ecp5"
+OWN = (BASE, "ice40-compact")  #: models that are fitted; others are like the base but for a factor a component
 
 
 def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
@@ -98,23 +99,24 @@ def assemble(measured: Sequence[Measured]) -> dict[str, Any]:
         "about": "Written by `python -m hw.calibrate`: coefficients of hw.fit, and the measured cores behind them.",
         "revision": _revision(),
         "tools": {name: version for _, figures in measured for name, version in figures["tools"].items()},
-        "families": {},
+        "models": {},
     }
-    for family in sorted(FAMILIES, key=lambda family: (family != BASE, family)):
-        fitted = [each for each in measured if each[0].device.family == family and not each[0].held_out]
+    for model in dict.fromkeys((BASE, *FAMILIES, *(point.model for point, _ in measured))):
+        of_model = [each for each in measured if each[0].model == model]
+        fitted = [each for each in of_model if not each[0].held_out]
+        family = model.removesuffix("-compact")
         resources = [name for name in ("LUT", "FF") if name in fit.COUNTED[family]]
-        logic = {}
-        for resource in resources:
-            if family == BASE:
-                logic[resource] = fit_logic(fitted, resource)
-            else:
-                logic[resource] = scale_logic(contents["families"][BASE]["logic"][resource], fitted, resource)
-        packing = {resource: _packing(fitted, resource) for resource in resources}
+        if model in OWN:
+            logic = {resource: fit_logic(fitted, resource) for resource in resources}
+        else:
+            base = contents["models"][BASE]["logic"]
+            logic = {resource: scale_logic(base[resource], fitted, resource) for resource in resources}
         routes = [
             (max(count / point.device.has[name] for name, count in figures["packed"].items() if count), figures["mhz"])
-            for point, figures in measured if point.device.family == family and "mhz" in figures
+            for point, figures in of_model if "mhz" in figures
         ]  # fmt: skip
-        contents["families"][family] = {"logic": logic, "packing": packing, "mhz": clock_classes(routes)}
+        packing = {resource: _packing(fitted, resource) for resource in resources}
+        contents["models"][model] = {"logic": logic, "packing": packing, "mhz": clock_classes(routes)}
     for kind, held_out in (("fitted", False), ("held_out", True)):
         contents[kind] = [
             {"target": point.target, "config": asdict(point.config), "takes": figures["packed"]}
@@ -147,23 +149,28 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", choices=sorted(FAMILIES), help="measure new cores of this family only; fit to all that are measured"
     )
+    parser.add_argument("--no-measuring", action="store_true", help="fit to what is measured already")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "calibrate", help="folder for figures and logs")
     return parser.parse_args(arguments)
 
 
 def errors(contents: dict[str, Any]) -> Table:
-    """Return a table of the estimates' errors."""
-    table = Table("core", "held out", *("LUT", "FF", "RAM", "multiplier"), title="estimated / measured", box=box.SIMPLE)
+    """Return a table of what was measured and by how much the estimates are off."""
+    title = "measured cores, and by how much their estimate is off"
+    table = Table("core", "MHz", *fit.RESOURCES, title=title, box=box.SIMPLE)
     for kind in ("fitted", "held_out"):
         for core in contents[kind]:
             point = Point(core["target"], CoreConfig(**core["config"]))
             found = fit.estimate(point.config, point.device, host_link=point.host_link).takes
             cells = [
-                f"{found[name]:,} / {core['takes'][name]:,} ({found[name] / max(1, core['takes'][name]) - 1:+.0%})"
-                if name in found else ""
-                for name in ("LUT", "FF", "RAM", "multiplier")
+                f"{core['takes'][name]:,} ({found.get(name, 0) / core['takes'][name] - 1:+.1%})"
+                if core["takes"].get(name) else ""
+                for name in fit.RESOURCES
             ]  # fmt: skip
-            table.add_row(point.name, "yes" if kind == "held_out" else "", *cells)
+            table.add_row(point.name, f"{core['mhz']:g}" if "mhz" in core else "", *cells)
+        table.add_section()
+        if kind == "fitted":
+            table.add_row("[bold]held out of the fit")
     return table
 
 
@@ -178,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for point in POINTS:
                 progress.update(task, core=point.name)
                 kept = options.work / f"{point.name}.json"
-                if options.only in (None, point.device.family):
+                if options.only in (None, point.device.family) and not options.no_measuring:
                     measured.append((point, measure(point, options.work, options.work / "tools")))
                 elif kept.is_file():
                     measured.append((point, json.loads(kept.read_text())))

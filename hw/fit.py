@@ -55,7 +55,8 @@ class Estimate:
     @property
     def shares(self) -> dict[str, float]:
         """What it takes of each resource, 1 for all."""
-        return {name: count / self.device.has.get(name, 0) if count else 0.0 for name, count in self.takes.items()}
+        has = self.device.has
+        return {name: count / has[name] if name in has else float("inf") for name, count in self.takes.items()}
 
     @property
     def over(self) -> list[str]:
@@ -77,9 +78,14 @@ class Estimate:
         return " and ".join(filter(None, (", ".join(each[:-1]), *each[-1:])))
 
 
-def covers(config: CoreConfig) -> bool:
-    """Return whether there is an estimate of a core; there is none of compact ones."""
-    return not config.compact
+def model_name(config: CoreConfig, family: str) -> str:
+    """Return the name of the coefficients for a core on a family: compact ones have their own."""
+    return f"{family}-compact" if config.compact else family
+
+
+def covers(config: CoreConfig, device: Device) -> bool:
+    """Return whether there is an estimate of a core: of compact ones on iCE40 only."""
+    return model_name(config, device.family) in coefficients()["models"]
 
 
 def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> Estimate:
@@ -95,9 +101,11 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
     ValueError
         If the estimate does not cover such cores.
     """
-    if not covers(config):
-        raise ValueError("there is no estimate of compact cores; leave out --compact, or give --lanes and a device")
-    fitted = coefficients()["families"][device.family]
+    if not covers(config, device):
+        raise ValueError(
+            f"there is no estimate of compact cores for {device.name}; choose an iCE40, or no compact core"
+        )
+    fitted = coefficients()["models"][model_name(config, device.family)]
     blocks = inventory(config, device.family, host_link=host_link)
     logic = dict.fromkeys(fitted["logic"], 0.0)
     for component, measures in sizes(config, blocks, host_link=host_link).items():
@@ -105,14 +113,14 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
             each = of_components.get(component, {})  # what is new since the calibration counts as nothing
             logic[resource] += sum(each.get(name, 0.0) * size for name, size in measures.items())
     takes = {resource: round(fitted["packing"][resource] * count) for resource, count in logic.items()}
-    takes |= {"RAM": blocks.ram, "multiplier": blocks.multiplier}
-    fill = max(count / device.has[resource] for resource, count in takes.items())
-    return Estimate(device, takes, clock_class(device.family, fill))
+    takes |= blocks.totals
+    fill = max(count / device.has[resource] for resource, count in takes.items() if resource in device.has)
+    return Estimate(device, takes, clock_class(model_name(config, device.family), fill))
 
 
-def clock_class(family: str, fill: float) -> int | None:
+def clock_class(model: str, fill: float) -> int | None:
     """Return the MHz that cores reach which take a share ``fill`` of what they take most of; None if unknown."""
-    classes = coefficients()["families"][family]["mhz"]
+    classes = coefficients()["models"][model]["mhz"]
     if classes is None:
         return None
     return next((mhz for limit, mhz in classes if fill <= limit), classes[-1][1])

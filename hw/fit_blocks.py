@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from amaranth.hdl import Shape, signed, unsigned
@@ -11,7 +11,9 @@ from golden import fixed
 from golden.fixed import GATES
 from hw.bus.host_link import BUFFER_BYTES
 from hw.cell_group import StateWord, UnitWord
-from hw.config import CoreConfig
+from hw.compact.event_queue import EventQueue
+from hw.compact.layouts import WEIGHT_BITS, LaneEvent
+from hw.config import COMPACT_WORD_BITS, CoreConfig
 from hw.counters import counter_map
 from hw.event import Entry
 from hw.fanout_onchip import DirectoryWord
@@ -19,8 +21,10 @@ from hw.tally import HIGH_BITS, slots
 from hw.vendor import rules
 
 #: Components with memories, by :mod:`hw.area`'s names.
-LANE, CELL_UNIT, COUNTERS, HOST_LINK = "lane without its queue", "cell unit", "counters", "host link"
+LANE, CELL_UNIT, COUNTERS = "lane without its queue", "cell unit", "counters"
+BETWEEN, HOST_LINK = "between them", "host link"
 WORD_ROWS = 16  #: of one distributed RAM
+WIDEST_ROWS = 256  #: of an iCE40's block RAM with its widest words, of 16 bits
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Memory:
     depth: int
     parts: int = 1
     has_content: bool = False
+    single_port: bool = False
 
 
 @dataclass
@@ -41,7 +46,7 @@ class Blocks:
 
     Parameters
     ----------
-    ram, multiplier : int
+    ram, spram, multiplier : int
         Blocks of the device.
     selected : int
         Inputs of the selectors behind stacked blocks, beyond one a bit.
@@ -50,6 +55,7 @@ class Blocks:
     """
 
     ram: int = 0
+    spram: int = 0
     multiplier: int = 0
     selected: int = 0
     distributed: int = 0
@@ -61,20 +67,48 @@ class Inventory:
 
     components: dict[str, Blocks] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, memories: Iterable[Memory], family: str) -> Inventory:
+        """Return what memories take on a device of a family."""
+        found, of_family = cls(), rules(family)
+        for memory in memories:
+            blocks, each = found[memory.component], memory.count * memory.parts
+            if memory.single_port:
+                columns = of_family.SINGLE_PORT_RULES.columns(memory.bits, memory.depth)
+                blocks.spram += each * sum(column.stack for column in columns)
+                continue
+            if memory.parts > 1 and of_family.RULES.stores_parts(memory.depth):
+                blocks.ram += memory.count * of_family.RULES.part_blocks(memory.bits, memory.parts)
+                continue
+            columns = of_family.RULES.columns(memory.bits, memory.depth, has_content=memory.has_content)
+            blocks.ram += each * sum(column.stack for column in columns)
+            blocks.selected += each * sum((column.stop - column.start) * (column.stack - 1) for column in columns)
+            if not columns:
+                blocks.distributed += each * memory.bits * -(-memory.depth // WORD_ROWS)
+        return found
+
     def __getitem__(self, component: str) -> Blocks:
         return self.components.setdefault(component, Blocks())
 
     @property
-    def ram(self) -> int:
-        return sum(blocks.ram for blocks in self.components.values())
-
-    @property
-    def multiplier(self) -> int:
-        return sum(blocks.multiplier for blocks in self.components.values())
+    def totals(self) -> dict[str, int]:
+        """Blocks of each kind, those only that there are."""
+        each = self.components.values()
+        found = {
+            "RAM": sum(blocks.ram for blocks in each), "SPRAM": sum(blocks.spram for blocks in each),
+            "multiplier": sum(blocks.multiplier for blocks in each),
+        }  # fmt: skip
+        return {name: count for name, count in found.items() if count}
 
 
 def memories(config: CoreConfig, *, host_link: bool) -> Iterator[Memory]:
-    """Yield every memory of a core that block RAM may be used for."""
+    """Yield every memory that block RAM may be used for."""
+    yield from compact_memories(config) if config.compact else core_memories(config)
+    if host_link:
+        yield Memory(HOST_LINK, 1, 8, 2 * BUFFER_BYTES)
+
+
+def core_memories(config: CoreConfig) -> Iterator[Memory]:
     lanes, cells = config.lanes, config.cell_units
     yield Memory(LANE, lanes, DirectoryWord(config).size, config.sources)
     yield Memory(LANE, lanes, Entry(config).size, config.entries)
@@ -92,12 +126,27 @@ def memories(config: CoreConfig, *, host_link: bool) -> Iterator[Memory]:
     if config.counters:
         running = [name for name in counter_map(config) if not name.startswith("step_")]
         yield Memory(COUNTERS, 1, HIGH_BITS, slots(len(running)))
-    if host_link:
-        yield Memory(HOST_LINK, 1, 8, 2 * BUFFER_BYTES)
+
+
+def compact_memories(config: CoreConfig) -> Iterator[Memory]:
+    """As :func:`core_memories`; but for the lists, Yosys chooses the blocks."""
+    lanes, units = config.lanes, config.rows << config.lane_bits
+    yield Memory(LANE, lanes, COMPACT_WORD_BITS, 1 << config.list_bits, single_port=True)
+    yield Memory(LANE, lanes, config.acc_bits, len(GATES) << config.row_bits + 1)
+    yield Memory(BETWEEN, 1, LaneEvent(config).size, EventQueue.DEPTH)
+    yield Memory(CELL_UNIT, 1, config.acc_bits, units * len(GATES))
+    yield Memory(CELL_UNIT, 2, 16, units)  # thresholds and states
+    # Numbers of units, and whether they fired: bit by bit, so in blocks of the widest words only.
+    yield Memory(CELL_UNIT, -(-units // WIDEST_ROWS), 1, min(units, WIDEST_ROWS), parts=16)
+    yield Memory(CELL_UNIT, 1, 16, len(fixed.SIGMOID.base) + len(fixed.TANH.base), has_content=True)
 
 
 def products(config: CoreConfig) -> Iterator[tuple[str, int, Shape, Shape]]:
     """Yield the component, the number and the operands of every multiplier."""
+    if config.compact:
+        yield LANE, config.lanes, signed(WEIGHT_BITS), signed(config.value_bits)
+        yield CELL_UNIT, 1, unsigned(16), signed(16)
+        return
     one = fixed.STATE_FRACTION
     yield LANE, config.lanes, signed(config.weight_bits), signed(config.value_bits)
     yield CELL_UNIT, config.cell_units, unsigned(one), signed(fixed.ADDEND_BITS)
@@ -107,20 +156,7 @@ def products(config: CoreConfig) -> Iterator[tuple[str, int, Shape, Shape]]:
 
 def inventory(config: CoreConfig, family: str, *, host_link: bool) -> Inventory:
     """Return what the memories and multipliers of a core take on a device of a family."""
-    of_family = rules(family)
-    found = Inventory()
-    for memory in memories(config, host_link=host_link):
-        blocks = found[memory.component]
-        if memory.parts > 1 and of_family.RULES.stores_parts(memory.depth):
-            blocks.ram += memory.count * of_family.RULES.part_blocks(memory.bits, memory.parts)
-            continue
-        columns = of_family.RULES.columns(memory.bits, memory.depth, has_content=memory.has_content)
-        each = memory.count * memory.parts
-        blocks.ram += each * sum(column.stack for column in columns)
-        blocks.selected += each * sum((column.stop - column.start) * (column.stack - 1) for column in columns)
-        if not columns:
-            blocks.distributed += each * memory.bits * -(-memory.depth // WORD_ROWS)
+    found = Inventory.of(memories(config, host_link=host_link), family)
     for component, count, a, b in products(config):
-        if of_family.is_block_product(a, b):
-            found[component].multiplier += count
+        found[component].multiplier += count * rules(family).is_block_product(a, b)
     return found

@@ -148,7 +148,7 @@ def candidate(
     options
         Further ones of :class:`hw.config.CoreConfig`.
     """
-    most = cell_units or default_cell_units(lanes)
+    most = cell_units or (1 if options.get("compact") else default_cell_units(lanes))
     config = CoreConfig.fitting(network, lanes, cell_units=most, **options)
     found = target.estimate(config)
     for units in range(most - 1, 0, -1) if cell_units is None else ():

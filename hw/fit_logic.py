@@ -10,10 +10,11 @@ from golden.fixed import GATES
 from hw.cell_egru import CellEgru
 from hw.cell_group import CellGroup
 from hw.config import CoreConfig
-from hw.core import REGION
 from hw.event import Drain, Event, FanoutList, JobTag, Operation, Result
-from hw.fit_blocks import CELL_UNIT, COUNTERS, HOST_LINK, LANE, Inventory
+from hw.fit_blocks import BETWEEN, CELL_UNIT, COUNTERS, HOST_LINK, LANE, Inventory
 from hw.loader import LaneWrite, LoadWrite, NetworkDescription
+
+NEIGHBOURS = 4  #: lanes that share a register of a bus, about
 
 #: Sizes of a component: how much of its logic goes with each is to be found.
 Sizes = dict[str, float]
@@ -23,9 +24,9 @@ def sizes(config: CoreConfig, blocks: Inventory, *, host_link: bool) -> dict[str
     """Return the sizes of each component of a core, of all of a kind together, by the names of :mod:`hw.area`."""
     lanes, cells = config.lanes, config.cell_units
     parts = {
-        "queue of a lane": _times(lanes, _queue(config)),
-        LANE: _times(lanes, _lane(config)) | _blocks(blocks, LANE),
-        CELL_UNIT: _times(cells, _cell_unit(config)) | _blocks(blocks, CELL_UNIT),
+        LANE: _times(lanes, _compact_lane(config) if config.compact else _lane(config)) | _blocks(blocks, LANE),
+        CELL_UNIT: _times(cells, _compact_cell_unit(config) if config.compact else _cell_unit(config))
+        | _blocks(blocks, CELL_UNIT),
         "broadcaster": {
             "one": 1,
             "results": cells * Result(config).size,
@@ -35,8 +36,10 @@ def sizes(config: CoreConfig, blocks: Inventory, *, host_link: bool) -> dict[str
         "sequencer": {"one": 1, "lanes": lanes * config.marker_bits, "layers": config.layers * config.row_bits},
         "loader": {"one": 1, "network": NetworkDescription(config).size, "bus": LoadWrite(config).size},
         "output": {"one": 1, "sum": config.acc_bits},
-        "between them": _between(config),
+        BETWEEN: {"one": 1, "lanes": lanes} if config.compact else _between(config),
     }
+    if not config.compact:
+        parts["queue of a lane"] = _times(lanes, _queue(config))
     if config.counters:
         counted = {"one": 1, "groups": config.groups, "lanes": lanes, "hits": config.groups * lanes}
         parts[COUNTERS] = counted | _blocks(blocks, COUNTERS)
@@ -80,6 +83,19 @@ def _cell_unit(config: CoreConfig) -> Sizes:
     }
 
 
+def _compact_lane(config: CoreConfig) -> Sizes:
+    return {"one": 1, "address": config.list_bits, "sum": config.acc_bits, "row": config.row_bits}
+
+
+def _compact_cell_unit(config: CoreConfig) -> Sizes:
+    return {
+        "one": 1,
+        "sum": config.acc_bits,
+        "choice": config.lanes * (config.acc_bits + config.marker_bits),
+        "unit": config.unit_bits,
+    }
+
+
 def _chosen(config: CoreConfig) -> int:
     """Return how many registers of sums the tree has that joins the lanes of a cell unit."""
     levels, registers, left = config.hops - (config.lanes_per_cell == 1), 0, config.lanes_per_cell
@@ -92,13 +108,13 @@ def _chosen(config: CoreConfig) -> int:
 
 def _between(config: CoreConfig) -> Sizes:
     hops = config.hops - 1
-    regions = -(-config.lanes // REGION)
+    neighbours = -(-config.lanes // NEIGHBOURS)
     return {
         "one": 1,
         "lanes": config.lanes,
         "cells": config.cell_units,
         "drains": hops * config.lanes * (Drain(config).size + config.marker_bits),
-        "buses": hops * regions * (LoadWrite(config).size + Event(config).size),
+        "buses": hops * neighbours * (LoadWrite(config).size + Event(config).size),
         "results": hops * config.cell_units * (Result(config).size + LoadWrite(config).size),
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hw.boards import BOARDS
 from hw.config import CoreConfig
+from hw.fit import model_name
 from hw.implement import Design, board_design, device_design
 from hw.vendor import DEVICES, Device
 
@@ -32,6 +33,11 @@ class Point:
         return self.target in BOARDS
 
     @property
+    def model(self) -> str:
+        """Name of the coefficients."""
+        return model_name(self.config, self.device.family)
+
+    @property
     def device(self) -> Device:
         return BOARDS[self.target].device if self.host_link else DEVICES[self.target]
 
@@ -47,7 +53,13 @@ def _points(target: str, *cases: dict[str, Any], **marks: bool) -> list[Point]:
     return [Point(target, CoreConfig(**case), **marks) for case in cases]
 
 
-#: Small cores, in which everything is varied at once, and one large one.
+def _compact(target: str, *cases: dict[str, Any], **marks: bool) -> list[Point]:
+    """As :func:`_points`, of compact cores."""
+    common = {"compact": True, "counters": False, "cell_units": 1}
+    return _points(target, *(common | case for case in cases), **marks)
+
+
+#: Small cores, in which everything is varied at once, and a few large ones, which take longest, at the end.
 POINTS = (
     *_points(
         "lfe5u-85f",
@@ -61,6 +73,56 @@ POINTS = (
          "queue_depth": 32, "hops": 2, "split_banks": True, "forwarding": True, "counters": False},
         {"lanes": 4, "cell_units": 1, "rows": 32, "entries": 2048, "sources": 512, "acc_bits": 20, "layers": 2,
          "hops": 2, "split_banks": True},
+    ),
+    *_points("ulx3s-85f", {"lanes": 1, "cell_units": 1, "layers": 2}),
+    *_compact(
+        "up5k",
+        {"lanes": 4, "rows": 16, "entries": 1024, "sources": 128, "layers": 2, "acc_bits": 20},
+        {"lanes": 1, "rows": 64, "entries": 4096, "sources": 256, "layers": 3, "y_bits": 11, "value_bits": 12},
+        {"lanes": 7, "rows": 32, "entries": 2048, "sources": 256, "layers": 2, "acc_bits": 16},
+        {"lanes": 2, "rows": 32, "entries": 8192, "sources": 512, "layers": 4, "acc_bits": 24},
+    ),
+    *_compact("icebreaker", {"lanes": 3, "rows": 32, "entries": 2048, "sources": 256, "layers": 2, "acc_bits": 20}),
+    *_compact(
+        "up5k",
+        {"lanes": 4, "rows": 32, "entries": 4096, "sources": 128, "layers": 2, "acc_bits": 24},
+        held_out=True,
+    ),
+    *_compact(
+        "icebreaker",
+        {"lanes": 4, "rows": 64, "entries": 2048, "sources": 256, "layers": 3, "acc_bits": 20},
+        held_out=True,
+        routed=True,
+    ),
+    *_points(
+        "gw2a-18",
+        {"lanes": 2, "cell_units": 1, "rows": 16, "entries": 1024, "sources": 64, "acc_bits": 16, "layers": 2,
+         "weight_bits": 4, "split_banks": True, "forwarding": True},
+        {"lanes": 1, "cell_units": 1, "rows": 64, "entries": 8192, "sources": 512, "acc_bits": 32, "value_bits": 17,
+         "y_bits": 16, "layers": 2, "hops": 2, "counters": False},
+    ),
+    *_points("tang-primer-20k", {"lanes": 1, "cell_units": 1, "layers": 2}),
+    *_points(
+        "gw2a-18",
+        {"lanes": 2, "cell_units": 2, "rows": 32, "entries": 4096, "layers": 3, "acc_bits": 20, "split_banks": True},
+        held_out=True,
+    ),
+    *_points("up5k", {"lanes": 1, "cell_units": 1, "layers": 2, "acc_bits": 20}),
+    *_points(
+        "lfe5u-85f",
+        {"lanes": 2, "cell_units": 2, "rows": 32, "entries": 4096, "layers": 3, "acc_bits": 20, "split_banks": True},
+        held_out=True,
+        routed=True,
+    ),
+    *_points(
+        "lfe5u-85f",
+        {"lanes": 4, "cell_units": 2, "rows": 64, "entries": 6144, "sources": 1024, "layers": 2, "queue_depth": 32,
+         "split_banks": True, "forwarding": True},
+        {"lanes": 1, "cell_units": 1, "rows": 16, "entries": 2048, "layers": 2, "value_bits": 16, "counters": False},
+        held_out=True,
+    ),
+    *_points(
+        "lfe5u-85f",
         {"lanes": 2, "cell_units": 2, "rows": 128, "entries": 4096, "sources": 1024, "acc_bits": 28, "layers": 7,
          "forwarding": True},
         {"lanes": 3, "cell_units": 1, "rows": 512, "entries": 20480, "sources": 4096, "acc_bits": 32, "layers": 2,
@@ -70,31 +132,10 @@ POINTS = (
         {"lanes": 8, "cell_units": 2, "rows": 32, "entries": 2048, "sources": 256},
         {"lanes": 8, "cell_units": 1, "rows": 16, "entries": 1024, "sources": 256, "layers": 2, "hops": 2,
          "split_banks": True, "forwarding": True},
-        {"lanes": 8, "cell_units": 8, "rows": 32, "entries": 3072, "sources": 256, "layers": 3, "acc_bits": 20,
-         "split_banks": True},
-    ),
-    *_points(
-        "ulx3s-85f",
-        {"lanes": 1, "cell_units": 1, "layers": 2},
-        {"lanes": 2, "cell_units": 2, "layers": 3, "sources": 512, "split_banks": True},
-    ),
-    *_points(
-        "lfe5u-85f",
-        {"lanes": 4, "cell_units": 2, "rows": 64, "entries": 6144, "sources": 1024, "layers": 2, "queue_depth": 32,
-         "split_banks": True, "forwarding": True},
-        {"lanes": 1, "cell_units": 1, "rows": 16, "entries": 2048, "layers": 2, "value_bits": 16, "counters": False},
-        {"lanes": 8, "cell_units": 4, "rows": 16, "entries": 2048, "layers": 4, "hops": 2, "split_banks": True},
-        held_out=True,
-    ),
-    *_points(
-        "lfe5u-85f",
-        {"lanes": 2, "cell_units": 2, "rows": 32, "entries": 4096, "layers": 3, "acc_bits": 20, "split_banks": True},
-        held_out=True,
-        routed=True,
     ),
     *_points(
         "lfe5u-25f",
-        {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 3072, "layers": 2, "split_banks": True},
+        {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 2048, "layers": 2, "split_banks": True},
         held_out=True,
         routed=True,
     ),
@@ -105,21 +146,15 @@ POINTS = (
         routed=True,
     ),
     *_points(
-        "gw2a-18",
-        {"lanes": 2, "cell_units": 1, "rows": 16, "entries": 1024, "sources": 64, "acc_bits": 16, "layers": 2,
-         "weight_bits": 4, "split_banks": True, "forwarding": True},
-        {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 2048, "layers": 2, "acc_bits": 20, "split_banks": True},
-        {"lanes": 1, "cell_units": 1, "rows": 64, "entries": 8192, "sources": 512, "acc_bits": 32, "value_bits": 17,
-         "y_bits": 16, "layers": 2, "hops": 2, "counters": False},
+        "lfe5u-85f",
+        {"lanes": 8, "cell_units": 8, "rows": 32, "entries": 3072, "sources": 256, "layers": 3, "acc_bits": 20,
+         "split_banks": True},
     ),
-    *_points("tang-primer-20k", {"lanes": 1, "cell_units": 1, "layers": 2}),
     *_points(
-        "gw2a-18",
-        {"lanes": 2, "cell_units": 2, "rows": 32, "entries": 4096, "layers": 3, "acc_bits": 20, "split_banks": True},
-        {"lanes": 4, "cell_units": 1, "rows": 8, "layers": 2, "split_banks": True, "forwarding": True},
+        "lfe5u-85f",
+        {"lanes": 8, "cell_units": 4, "rows": 16, "entries": 2048, "layers": 4, "hops": 2, "split_banks": True},
         held_out=True,
     ),
-    *_points("up5k", {"lanes": 1, "cell_units": 1, "layers": 2, "acc_bits": 20}),
     *_points(
         "lfe5u-85f",
         {"lanes": 16, "cell_units": 2, "rows": 32, "entries": 7168, "sources": 512, "layers": 2, "hops": 2},

@@ -86,7 +86,9 @@ def board_design(config: CoreConfig, board: Board, frequency: float | None = Non
     clock_hz = float(setting.output)
     divisor(clock_hz, baud)  # before a component is made, which Amaranth would warn of as unused
     design = place_on(board, setting, UartTop(config, clock_hz=clock_hz, baud=baud), baud=baud)
-    return replace(design, estimate=estimate(config, board.device, host_link=True) if covers(config) else None)
+    if covers(config, board.device):
+        design = replace(design, estimate=estimate(config, board.device, host_link=True))
+    return design
 
 
 def place_on(board: Board, setting: Setting, component: Component, **details: Any) -> Design:
@@ -103,7 +105,7 @@ def device_design(config: CoreConfig, device: Device, frequency: float | None = 
     verilog = emit(Registered(BareCore(config)), TOP, device)
     target = {"device": device.name, "aim_mhz": aim}
     options = ROUTERS.get(device.family, ())
-    expected = estimate(config, device) if covers(config) else None
+    expected = estimate(config, device) if covers(config, device) else None
     return Design(target, device, aim, verilog, options=options, estimate=expected)
 
 
