@@ -47,7 +47,7 @@ def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
     kept = folder / f"{point.name}.json"
     found = json.loads(kept.read_text()) if kept.is_file() else {}
     if found.get("fingerprint") != fingerprint:
-        found = {"fingerprint": fingerprint, "tools": tools}
+        found = {"fingerprint": fingerprint, "revision": _revision(), "tools": tools}
     if "packed" in found and ("mhz" in found or not point.routed):
         return found
     netlist = synthesize(design.verilog, TOP, design.device, work)
@@ -88,8 +88,10 @@ def _constraints(netlist: Path, design: Design) -> Path | None:
 
 
 def _write(path: Path, contents: dict[str, Any]) -> None:
+    """Write a file whole or not at all; what holds no other dictionary is one line."""
+    text = re.sub(r"\{[^{}]*\}", lambda inner: " ".join(inner[0].split()), json.dumps(contents, indent=1))
     temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(contents, indent=1) + "\n")
+    temporary.write_text(text + "\n")
     os.replace(temporary, path)
 
 
@@ -97,7 +99,7 @@ def assemble(measured: Sequence[Measured]) -> dict[str, Any]:
     """Return the content of ``hw/fit.json``."""
     contents: dict[str, Any] = {
         "about": "Written by `python -m hw.calibrate`: coefficients of hw.fit, and the measured cores behind them.",
-        "revision": _revision(),
+        "revisions": sorted({figures["revision"] for _, figures in measured}),
         "tools": {name: version for _, figures in measured for name, version in figures["tools"].items()},
         "models": {},
     }
@@ -133,7 +135,7 @@ def _packing(measured: Sequence[Measured], resource: str) -> float:
 
 
 def _revision() -> str:
-    """Return the revision of the hardware that was measured."""
+    """Return the revision of the hardware that is measured."""
     command = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return done.stdout.strip() or "unknown"

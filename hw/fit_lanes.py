@@ -23,6 +23,9 @@ ACTIVITY = 0.2  #: share of the sources that are taken to be active, as in a bui
 #: Cycles from a lane's last entry of a layer to the first that follows from it, beside the cell unit's: to the sums and
 #: back to the lanes (docs/results.md); and those of a second hop.
 LOOP, HOP = 18, 5
+#: Of a compact core: cycles of a unit, of one of the readout (:class:`hw.compact.cell_group.CellGroup`), and of an
+#: event beside its entries (:class:`hw.compact.lane.Lane`).
+UPDATE, READ, EVENT = 37, 6, 6
 SAME = 0.98  #: share of the greatest speed from which on a core counts as fast as it
 
 
@@ -105,8 +108,8 @@ def check(config: CoreConfig, network: FixedNetwork, target: Target, **options: 
     if found.fits:
         return found
     others = sorted({*LANES, config.lanes}, key=lambda lanes: (abs(lanes - config.lanes), lanes))
-    near = (candidate(network, target, lanes, **options) for lanes in others if _can_hold(network, lanes))
-    nearest = next((one for one in near if one.estimate.fits), None)
+    near = (candidate(network, target, lanes, **options) for lanes in others)
+    nearest = next((one for one in near if one and one.estimate.fits), None)
     family = [device for device in DEVICES.values() if device.family == target.device.family]
     family.sort(key=lambda device: device.has["LUT"])
     larger = next((device for device in family if target.estimate(config, device).fits), None)
@@ -132,14 +135,16 @@ def candidates(
     units = 1 if cell_units is None else cell_units
     CoreConfig(lanes=units, cell_units=units, **options)
     for lanes in LANES:
-        if lanes % units == 0 and _can_hold(network, lanes):
-            yield candidate(network, target, lanes, cell_units, **options)
+        if lanes % units == 0 and (one := candidate(network, target, lanes, cell_units, **options)):
+            yield one
 
 
 def candidate(
     network: FixedNetwork, target: Target, lanes: int, cell_units: int | None = None, **options: Any
-) -> Candidate:
+) -> Candidate | None:
     """Return the core of so many lanes with the most cell units, up to the usual number, with which it fits.
+
+    None where no configuration of so many lanes holds the network.
 
     Parameters
     ----------
@@ -149,7 +154,10 @@ def candidate(
         Further ones of :class:`hw.config.CoreConfig`.
     """
     most = cell_units or (1 if options.get("compact") else default_cell_units(lanes))
-    config = CoreConfig.fitting(network, lanes, cell_units=most, **options)
+    try:
+        config = CoreConfig.fitting(network, lanes, cell_units=most, **options)
+    except ValueError:
+        return None
     found = target.estimate(config)
     for units in range(most - 1, 0, -1) if cell_units is None else ():
         if found.fits:
@@ -160,18 +168,16 @@ def candidate(
     return Candidate(config, found, cycles_a_step(network, config) if found.fits else None, target.clock)
 
 
-def _can_hold(network: FixedNetwork, lanes: int) -> bool:
-    """Return whether a network is within what a configuration of so many lanes can be."""
-    try:
-        CoreConfig.fitting(network, lanes, cell_units=1)
-    except ValueError:
-        return False
-    return True
-
-
 def cycles_a_step(network: FixedNetwork, config: CoreConfig) -> float:
-    """Return about how many cycles a step takes, a fifth of the sources active: its work and the loop of each layer."""
+    """Return about how many cycles a step takes, a fifth of the sources active: its work and the loop of each layer.
+
+    A compact core's lanes take some cycles for each event, and its cell unit, which is the same for all, for each unit.
+    """
     walked = predict_cycles(compile(network, config.capacity), np.full(network.source_count, ACTIVITY))
+    if config.compact:
+        outputs = 0 if network.readout is None else network.readout.units
+        updates = UPDATE * sum(layer.units for layer in network.layers) + READ * outputs
+        return walked + EVENT * ACTIVITY * network.source_count + updates
     loop = LOOP + CellEgru.LATENCY + HOP * (config.hops - 1)
     return walked + loop * len(network.layers)
 
