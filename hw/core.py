@@ -94,7 +94,8 @@ class Core(wiring.Component):
         for cycle in range(1, hops + 1):
             stops.append(delay(m, stops[-1], 1, f"stopped_{cycle}", init=1))
         m.d.sync += stops[0].eq(Cat(resets[: hops + 1]).any() | ~loader.loaded)
-        unsettled = Cat(resets[1:]).any()
+        unsettled = Signal()
+        m.d.sync += unsettled.eq(Cat(resets[:-1]).any())
 
         def stoppable(name, component):
             m.submodules[f"{name}_stop"] = stop = Relay(1)

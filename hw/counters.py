@@ -72,7 +72,7 @@ class GroupCounts(wiring.Component):
         for parity, closes in enumerate(self.closes):
             events, macs = (Signal(STEP_BITS, name=f"{name}_{parity}") for name in ("events", "macs"))
             new_event = Signal(name=f"new_event_{parity}")
-            hits = Signal(lanes, name=f"hits_{parity}")
+            hits = Signal(lanes, name=f"hits_{parity}", reset_less=True)  # stopped lanes hit nothing
             new_macs = Signal(range(lanes + 1), name=f"new_macs_{parity}")
             m.d.sync += [
                 new_event.eq(counted & (event.bank ^ event.group[0] == parity)),
@@ -81,11 +81,11 @@ class GroupCounts(wiring.Component):
                     for hit, lane in zip(hits, self.lanes, strict=True)
                 ),
                 new_macs.eq(sum(hits[1:], start=hits[0])),
-                events.eq(Mux(closes, 0, events) + new_event),
-                macs.eq(Mux(closes, 0, macs) + new_macs),
             ]
             with m.If(closes):
-                m.d.sync += [self.events.eq(events), self.macs.eq(macs)]
+                m.d.sync += [events.eq(new_event), macs.eq(new_macs), self.events.eq(events), self.macs.eq(macs)]
+            with m.Else():
+                m.d.sync += [events.eq(events + new_event), macs.eq(macs + new_macs)]
             added.append((new_event, new_macs))
         # Events come one a cycle, and a lane multiplies once a cycle: the sums of both parities are no larger.
         new_events, new_macs = zip(*added, strict=True)
@@ -214,14 +214,13 @@ class Counters(wiring.Component):
         ]
         m.d.comb += [inner.eq(outer) for inner, outer in zip(steps.lanes, self.lanes, strict=True)]
 
-        increments = {
+        increments = {  # in the order of the map
             "cycles": (1, 1), "steps": (1, steps.record.valid),
             "silent_fires": (config.cell_units, self.silent_fires), "broadcast_stalls": (1, self.broadcast_stall),
             "cell_stalls": (1, self.cell_stall), "output_stalls": (1, self.output_stall),
         }  # fmt: skip
-        for group in range(config.groups):
-            increments[f"events_{group}"] = 1, steps.new_events[group]
-            increments[f"macs_{group}"] = config.lanes, steps.new_macs[group]
+        increments |= {f"events_{group}": (1, new) for group, new in enumerate(steps.new_events)}
+        increments |= {f"macs_{group}": (config.lanes, new) for group, new in enumerate(steps.new_macs)}
         for number, lane in enumerate(self.lanes):
             for name, what in zip(LANE, (lane.mac, lane.hazard, lane.drain), strict=True):
                 increments[f"lane_{number}_{name}"] = 1, what
@@ -233,27 +232,28 @@ class Counters(wiring.Component):
                 increment if isinstance(increment, int) else delay(m, increment, 1, f"{name}_before")
             )
 
-        # The counts of the last step beside the running ones; a read finds its counter in one or the other.
+        # The counts of the last step stand between the running ones in the map.
         record, of_last_step = steps.record, []
-        running = {name: k for k, name in enumerate(increments)}
-        is_step, number_of = [], []
-        for name in counter_map(config):
-            is_step.append(name.startswith("step_"))
-            number_of.append(len(of_last_step) if is_step[-1] else running[name])
-            if is_step[-1]:
-                kind, group = name.removeprefix("step_").split("_")
-                value = Signal(STEP_BITS, name=name)
-                with m.If(record.valid):
-                    m.d.sync += value.eq(record[kind][int(group)])
-                with m.If(self.clear | self.stop):
-                    m.d.sync += value.eq(0)
-                of_last_step.append(value)
-        number, reads_step = Signal(range(len(number_of))), Signal()
-        m.d.sync += [number.eq(Array(number_of)[self.select]), reads_step.eq(Array(is_step)[self.select])]
-        chosen = Signal(STEP_BITS, reset_less=True)
-        m.d.comb += tally.select.eq(number)
+        names = list(counter_map(config))
+        first = next(k for k, name in enumerate(names) if name.startswith("step_"))
+        m.submodules.step_clear = step_clear = Relay(1)
+        m.d.comb += step_clear.i.eq(self.clear | self.stop)
+        for name in names[first : first + len(names) - len(increments)]:
+            kind, group = name.removeprefix("step_").split("_")
+            value = Signal(STEP_BITS, name=name)
+            with m.If(record.valid):
+                m.d.sync += value.eq(record[kind][int(group)])
+            with m.If(step_clear.o):
+                m.d.sync += value.eq(0)
+            of_last_step.append(value)
+        beyond = first + len(of_last_step)
+        place, running, chosen = Signal(range(len(of_last_step))), Signal.like(tally.select), Signal(STEP_BITS)
+        reads_step = delay(m, (self.select >= first) & (self.select < beyond), 2, "reads_step")
         m.d.sync += [
-            chosen.eq(Array(of_last_step)[number]),
-            self.count.eq(Mux(delay(m, reads_step, 1, "reads_step"), chosen, tally.count)),
+            place.eq(self.select - first),
+            running.eq(Mux(self.select < beyond, self.select, self.select - len(of_last_step))),
+            chosen.eq(Array(of_last_step)[place]),
+            self.count.eq(Mux(reads_step, chosen, tally.count)),
         ]
+        m.d.comb += tally.select.eq(running)
         return m

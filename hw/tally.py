@@ -48,8 +48,8 @@ class Tally(wiring.Component):
         If there are more counters than carries can be moved for in time.
     """
 
-    #: A read begins every second cycle and takes three; the next one counts if one meets a move of the same counter.
-    LATENCY = MEMORY_LATENCY + 5
+    #: A read begins every second cycle and takes four; the next one counts if one meets a move of the same counter.
+    LATENCY = MEMORY_LATENCY + 6
 
     def __init__(self, most: Sequence[int]):
         self._most = most
@@ -75,15 +75,19 @@ class Tally(wiring.Component):
         m.d.sync += reads.eq(~reads)
         with m.If(reads):
             m.d.sync += slot.eq(Mux(slot == self._slots - 1, 0, slot + 1))
-        address = Mux(reads, self.select, slot)
+        coming = Mux(reads, self.select, slot)
+        address, reading = delay(m, coming, 1, "address"), delay(m, reads, 1, "reading")
         m.d.comb += highs.read_addr.eq(address)
         words = [Cat(low, held, carried) for low, held, carried in zip(lows, in_memory, carries, strict=True)]
         words += [words[0]] * (self._slots - len(words))
         # In two steps, as there may be hundreds: one out of each block, then one of the blocks.
-        low_bits = (len(slot) + 1) // 2
-        blocks = [words[k : k + (1 << low_bits)] for k in range(0, len(words), 1 << low_bits)]
-        chosen = [Signal(max(map(len, block)), name=f"block_{k}", reset_less=True) for k, block in enumerate(blocks)]
-        m.d.sync += [one.eq(Array(block)[address[:low_bits]]) for one, block in zip(chosen, blocks, strict=True)]
+        low_bits, chosen = (len(slot) + 1) // 2, []
+        for k in range(0, len(words), 1 << low_bits):
+            block = words[k : k + (1 << low_bits)]
+            m.submodules[f"place_{k}"] = place = Relay(low_bits)
+            chosen.append(Signal(max(map(len, block)), name=f"block_{k}", reset_less=True))
+            m.d.comb += place.i.eq(coming[:low_bits])
+            m.d.sync += chosen[-1].eq(Array(block)[place.o])
         word = Signal(LOW_BITS + 1 + max(carry_bits), reset_less=True)
         m.d.sync += word.eq(Array(chosen)[delay(m, address[low_bits:], 1, "block")])
 
@@ -92,7 +96,7 @@ class Tally(wiring.Component):
         high = Signal(HIGH_BITS, reset_less=True)
         m.d.sync += high.eq(Mux(held, highs.read_data, 0) + carried)
         looked_at = delay(m, address, MEMORY_LATENCY + 1, "looked_at")
-        is_read = delay(m, reads, MEMORY_LATENCY + 1, "is_read")
+        is_read = delay(m, reading, MEMORY_LATENCY + 1, "is_read")
         has_carries = Signal(reset_less=True)
         m.d.sync += has_carries.eq(carried.any())
         taken = delay(m, carried, 1, "taken")

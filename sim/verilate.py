@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In
 
 from hw.config import CoreConfig
 from hw.core import Core
-from hw.counters import StepRecord
+from hw.counters import Counters, StepRecord
 from hw.emit import emit
 from hw.event import InputBeat, OutputBeat, UnitUpdate
 
@@ -102,6 +102,8 @@ def _bits_header(config: CoreConfig) -> str:
         )
     ]  # fmt: skip
     lines.append(f"constexpr int kLoadCycles = {2 if config.compact else 1};  // of a word of the image")
+    # From the selection, which is registered outside the core, to the count.
+    lines.append(f"constexpr int kCounterLatency = {Counters.LATENCY + 1};")
     lines.append(f"constexpr bool kCounters = {str(config.counters).lower()};")
     calls = " ".join(f"take(core.updates_{unit});" for unit in range(config.cell_units))
     lines.append(f"#define FOR_EACH_UPDATE(core, take) {calls}")

@@ -24,7 +24,6 @@
 namespace {
 
 constexpr uint64_t kProgressCycles = 1 << 18;  // between two lines on standard output
-constexpr int kCounterLatency = 10;  // from the selection, registered outside the core, to the count
 enum Pace : uint64_t { kStream, kStepwise, kIsolated };  // when a step's input is offered; modes of Simulator.run
 constexpr int kSettleCycles = 64;  // from the end of loading to a core that runs or says why not
 
