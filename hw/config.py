@@ -59,8 +59,8 @@ class CoreConfig:
         Whether the operation counters are built.
     hops : int
         Registers in each bus between the lanes and the rest: 1, or 2 or 3 where a core fills a large device, which no
-        signal crosses in a cycle. Each further one costs 5 cycles from a lane's last sum to the first event that
-        follows from it.
+        signal crosses in a cycle. Each further one costs 6 cycles from a lane's last sum to the first event that
+        follows from it, the second one more.
     compact : bool
         Whether the core is built small (:mod:`hw.compact`) rather than fast, for a device of a few thousand cells:
         lists with their directory in words of 16 bits of single-port memory, one memory of sums a lane, one queue for
