@@ -42,7 +42,7 @@ class Site(NamedTuple):
 def sites(device: Device) -> list[list[Site]]:
     """Return the sites of a device's block RAMs in runs of neighbours, the runs of one half after those of the other.
 
-    The last run of a half is told backwards: what is placed there follows on what lies at the end of the run before.
+    The last run of each half is told from the device's edge on.
     Empty where no list of sites is known.
     """
     halves, bands = _layout(device)
@@ -53,7 +53,7 @@ def sites(device: Device) -> list[list[Site]]:
             for k, column in enumerate(COLUMNS)
             if first + column <= stop
             for row in rows
-        ][:: -1 if rows == bands[-1] else 1]
+        ][:: -1 if rows == bands[-1] and start > halves[0][0] else 1]
         for start, stop in halves
         for rows in bands
     ]
@@ -103,15 +103,17 @@ def assign(
     for number, (hub, *others) in enumerate(groups):
         first, last = (len(runs) * k // len(groups) for k in (number, number + 1))
         share = free[first:last]
-        middle = share[len(share) // 2 : len(share) // 2 + 1]
-        # The hub in the middle of its run, too, or at the end of it that is nearest to all.
-        outwards = middle and abs(middle[0][0].x - centre) < abs(middle[0][-1].x - centre)
-        for room in (hub, *others) if outwards else (*others[:1], hub, *others[1:]):
-            whole = (run for run in (middle if room in (hub, *others[:1]) else []) + share if fits(rooms[room], run))
-            if run := next(whole, None):
-                take(room, run)
-            else:
-                left.append((room, hub))
+        for run in share:
+            # The hub in the middle run, behind another room or at the end that is nearest to all.
+            if run is share[len(share) // 2]:
+                outwards = run and abs(run[0].x - centre) < abs(run[-1].x - centre)
+                if not outwards and others and fits(rooms[others[0]], run):
+                    take(others.pop(0), run)
+                if fits(rooms[hub], run):
+                    take(hub, run)
+            while others and fits(rooms[others[0]], run):
+                take(others.pop(0), run)
+        left += [(room, hub) for room in ([hub] if hub not in taken else []) + others]
 
     for room, hub in left:
         from_hub = taken[hub][:1] if hub in taken else []

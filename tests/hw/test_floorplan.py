@@ -42,8 +42,8 @@ def test_the_hub_lies_in_the_middle_run_and_towards_the_centre():
         *(line(8, 9), line(8, 9, 10, 11, 12, y=1), line(8, 9, y=2)),
     ]
     placed = assign(rooms, [["left", *"abc"], ["right", *"def"]], runs)
-    assert (placed["l"].x, placed["l"].y) == (2, 1) and placed["a0"].y == 1
-    assert (placed["r"].x, placed["r"].y) == (8, 1) and (placed["d0"].x, placed["d0"].y) == (9, 1)
+    assert (placed["l"].x, placed["l"].y) == (2, 1) and [placed[f"{room}0"].y for room in "abc"] == [0, 1, 1]
+    assert (placed["r"].x, placed["r"].y) == (8, 1) and [placed[f"{room}0"].y for room in "def"] == [0, 1, 1]
 
 
 def test_a_room_in_two_runs_has_the_sites_that_are_nearest_together():
