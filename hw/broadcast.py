@@ -18,7 +18,7 @@ from hw.event import (
     ResultKind,
 )
 from hw.loader import NetworkDescription
-from hw.queue import Queue
+from hw.queue import Passage, Queue
 
 
 class OutputItem(data.StructLayout):
@@ -44,12 +44,14 @@ class CheckedBeat(data.StructLayout):
 class InputDecoder(wiring.Component):
     """Turn input beats into events and ends of steps; drop what is outside the network.
 
-    One beat a cycle, or two cycles for a beat that both carries an event and ends a step. Latency one cycle.
+    One beat a cycle, or two cycles for a beat that both carries an event and ends a step. Latency one cycle, two with
+    more than one hop, none in
+    a compact core.
 
     Members
     -------
     i : In(stream.Signature(InputBeat))
-        ``ready`` is a register's.
+        ``ready`` is a register's, but not in a compact core.
     o : Out(stream.Signature(Event)), ending : Out(1)
         ``ending``: the step that ends with this INPUT_END ends a sequence.
     network : In(NetworkDescription), loaded : In(1), bank : In(1), between_steps : In(1)
@@ -71,20 +73,28 @@ class InputDecoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, network = self._config, self.network
-        m.submodules.queue = queue = Queue(shape=CheckedBeat(config), depth=2, direct=True)
+        beats = CheckedBeat(config)
+        m.submodules.queue = queue = (
+            Passage(shape=beats) if config.compact else Queue(shape=beats, depth=2, direct=config.hops == 1)
+        )
 
         # Bounds that follow from the network alone are registered, so that a beat meets nothing but comparisons. They
         # are not reset: the network stays.
         egru_count = Signal(config.layer_bits + 1, reset_less=True)
         units_end = Signal(config.source_bits + 1, reset_less=True)
-        last_layer = Signal(network.layers[0].shape(), reset_less=True)
         is_egru = Signal(config.layers, reset_less=True)
         m.d.sync += [
             egru_count.eq(network.layer_count - network.readout),
             is_egru.eq(Cat(egru_count > layer for layer in range(config.layers))),
-            last_layer.eq(network.layers[(egru_count - 1)[: config.layer_bits]]),
-            units_end.eq(last_layer.source + last_layer.units),
         ]
+        if config.compact:
+            m.d.comb += units_end.eq(network.units_end)
+        else:
+            last_layer = Signal(network.layers[0].shape(), reset_less=True)
+            m.d.sync += [
+                last_layer.eq(network.layers[(egru_count - 1)[: config.layer_bits]]),
+                units_end.eq(last_layer.source + last_layer.units),
+            ]
 
         # On the way in: what the network says of the beat. A restored source belongs to the last layer that begins at
         # or before it; each of these but the first turns the parity.

@@ -53,22 +53,30 @@ class LaneWrite(data.StructLayout):
 
 
 class LayerDescription(data.StructLayout):
-    """One layer: its block of rows, the shifts of its four sums (4 added), its first source."""
+    """One layer: its block of rows, the shifts of its four sums (4 added), its first source.
+
+    In a compact core the cell unit has the shifts in a memory of its own.
+    """
 
     def __init__(self, config: CoreConfig):
+        others = {"shifts": data.ArrayLayout(5, len(GATES)), "units": config.source_bits + 1}
         super().__init__({
-            "base": config.row_bits, "rows": config.row_bits + 1, "shifts": data.ArrayLayout(5, len(GATES)),
-            "source": config.source_bits + 1, "units": config.source_bits + 1,
+            "base": config.row_bits, "rows": config.row_bits + 1, "source": config.source_bits + 1,
+            **({} if config.compact else others),
         })  # fmt: skip
 
 
 class NetworkDescription(data.StructLayout):
-    """The network that is loaded, as far as the sequencer and the broadcaster must know it."""
+    """The network that is loaded, as far as the sequencer and the broadcaster must know it.
+
+    Of a compact core also the number of sources, ``units_end``, which follows from the layers elsewhere.
+    """
 
     def __init__(self, config: CoreConfig):
         super().__init__({
             "inputs": config.source_bits + 1, "layer_count": config.layer_bits + 1, "readout": 1,
             "rows": config.row_bits + 1, "output_base": config.source_bits + 1, "outputs": 16,
+            **({"units_end": config.source_bits + 1} if config.compact else {}),
             "layers": data.ArrayLayout(LayerDescription(config), config.layers),
         })  # fmt: skip
 
@@ -104,14 +112,17 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        word, valid = self.i.payload, self.i.valid & self.i.ready
+        word, valid = self.i.payload, self.i.valid
+        m.d.comb += self.i.ready.eq(1)
 
         kind, select = Signal(LoadKind), Signal(8)
         remaining = Signal(16)
         address, offset = Signal(32), Signal(2)
         started = Signal()  # BEGIN came
         low = Signal(32)  # first word of a directory entry
-        checksum = self._add_checksum(m, word)
+
+        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=32).create()
+        m.d.comb += checksum.data.eq(word)
 
         def fail(error, detail):
             m.d.comb += [self.error.eq(error), self.detail.eq(detail)]
@@ -171,12 +182,6 @@ class Loader(wiring.Component):
                 restart()
         return m
 
-    def _add_checksum(self, m, word):
-        """Return a CRC with ``start``, ``valid`` and ``crc``."""
-        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=32).create()
-        m.d.comb += [checksum.data.eq(word), self.i.ready.eq(1)]
-        return checksum
-
     def _take_word(self, m, kind, select, address, word, low, offset, checksum, started, fail):
         """Check one data word of a record and write it."""
         config, network = self._config, self.network
@@ -225,8 +230,11 @@ class Loader(wiring.Component):
 
             with m.Case(LoadKind.DIRECTORY):
                 m.d.sync += [low.eq(word), offset.eq(~offset), address.eq(address + offset[0])]
-                fits = (select < config.lanes) & (address < config.sources)
-                self._take_directory_word(m, address, low, word, offset[0], fits, write_if)
+                start, forward, count = low[: config.entry_bits], word[:16], word[16:]
+                middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
+                m.d.sync += self.write.data.eq(Cat(start, middle, stop, forward != 0, forward != count))
+                with m.If(offset[0]):
+                    write_if((select < config.lanes) & (address < config.sources))
 
             with m.Case(LoadKind.ENTRY):
                 write_if((select < config.lanes) & (address < config.entries) & (word[10:26] < config.rows))
@@ -245,12 +253,3 @@ class Loader(wiring.Component):
 
             with m.Default():
                 fail(Error.LOAD_KIND, Cat(word[:24], kind))
-
-    def _take_directory_word(self, m, address, low, word, second, fits, write_if):
-        """Write a directory word made of both words of a source."""
-        config = self._config
-        start, forward, count = low[: config.entry_bits], word[:16], word[16:]
-        middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
-        m.d.sync += self.write.data.eq(Cat(start, middle, stop, forward != 0, forward != count))
-        with m.If(second):
-            write_if(fits)

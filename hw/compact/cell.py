@@ -101,7 +101,7 @@ class Cell(wiring.Component):
     sum, bias : In(signed(acc_bits))
         A bias has half a step of its sum's shift in it.
     shift : In(5)
-        Of ``shift_gate``, plus 4.
+        Of ``shift_gate`` in the cycle before, plus 4.
     fresh : In(1), h : In(signed(16)), threshold : In(15)
         Old state, Q0.15, which counts as 0 where ``fresh``.
     done : Out(1)
@@ -159,9 +159,9 @@ class Cell(wiring.Component):
                 with m.Case(at):
                     m.d.comb += [self.fetch.eq(busy), self.gate.eq(GATES.index(gate))]
                 with m.Case(at + 1):
-                    m.d.comb += adds.eq(1)
+                    m.d.comb += [adds.eq(1), self.shift_gate.eq(GATES.index(gate))]
                 with m.Case(at + SCALED_AFTER - 1):
-                    m.d.comb += [scales.eq(1), self.shift_gate.eq(GATES.index(gate)), wide.eq(gate in ("gx", "gh"))]
+                    m.d.comb += [scales.eq(1), wide.eq(gate in ("gx", "gh"))]
         with m.If(adds):
             m.d.sync += self.total.eq(self.sum + self.bias)
         m.d.comb += self.hold.eq(Mux(busy, _among(step, HOLD), 0))

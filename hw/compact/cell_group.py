@@ -12,7 +12,7 @@ from hw.cell_group import StateWord, UnitWord
 from hw.compact.cell import Cell
 from hw.config import CoreConfig
 from hw.event import INDEX_BITS, Drain, Job, Result, ResultKind, UnitUpdate
-from hw.loader import LayerDescription, LoadKind, LoadWrite
+from hw.loader import LoadKind, LoadWrite
 
 ID_BITS = INDEX_BITS - 1  #: of a unit's number, which shares a row with whether the unit fired
 
@@ -28,7 +28,6 @@ class CellGroup(wiring.Component):
     -------
     start : In(1), job : In(Job), idle : Out(1)
         A new job, which stays until ``idle``: all its results were taken.
-    layers : In(ArrayLayout(LayerDescription))
     sweep : In(Drain)
         Clear a sum of every lane. Only while no job is under way.
     inputs_passed, layers_passed, sum : In, hold, drain : Out
@@ -45,7 +44,6 @@ class CellGroup(wiring.Component):
         lanes = config.lanes
         super().__init__({
             "start": In(1), "job": In(Job(config)), "idle": Out(1, init=1),
-            "layers": In(data.ArrayLayout(LayerDescription(config), config.layers)),
             "sweep": In(Drain(config)),
             "inputs_passed": In(2).array(lanes), "layers_passed": In(config.marker_bits).array(lanes),
             "hold": Out(lanes), "drain": Out(Drain(config)).array(lanes),
@@ -104,7 +102,6 @@ class CellGroup(wiring.Component):
         m.d.comb += [
             cell.readout.eq(tag.readout),
             cell.fresh.eq(tag.fresh),
-            cell.shift.eq(self.layers[tag.layer].shifts[cell.shift_gate]),
             self.update.valid.eq(cell.done & ~tag.readout & unit.present),
             self.update.source.eq(unit.id),
             self.update.h.eq(cell.h_next),
@@ -154,6 +151,18 @@ class CellGroup(wiring.Component):
             bias_write.en.eq(load.valid & is_bias),
             bias_write.addr.eq(Cat(load.kind.as_value()[: len(cell.gate)], load.address)),
             bias_write.data.eq(load.data),
+        ]
+
+        # Two shifts a row.
+        shift_read, shift_write = memory("shifts", data.ArrayLayout(8, 2), 2 << config.layer_bits)
+        upper = Signal()
+        m.d.sync += upper.eq(cell.shift_gate[0])
+        m.d.comb += [
+            shift_read.addr.eq(Cat(cell.shift_gate[1], self.job.tag.layer)),
+            cell.shift.eq(shift_read.data[upper]),
+            shift_write.en.eq(load.valid & (load.kind == LoadKind.LAYER)),
+            shift_write.addr.eq(load.address),
+            shift_write.data.eq(load.data),
         ]
 
         is_unit, is_state = (load.valid & (load.kind == kind) for kind in (LoadKind.UNIT, LoadKind.STATE))

@@ -55,7 +55,6 @@ def compact_core(core: wiring.Component) -> Module:
         decoder.network.eq(loader.network),
         sequencer.network.eq(loader.network),
         sequencer.state_written.eq(loader.state_written),
-        group.layers.eq(loader.network.layers),
         group.load.eq(write),
     ]
     for number, lane in enumerate(lanes):

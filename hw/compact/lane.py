@@ -9,11 +9,11 @@ from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES
 from hw.compact.layouts import WEIGHT_BITS, LaneEvent, ListEntry, ListWrite, SumAddress
-from hw.config import COMPACT_WORD_BITS, DIRECTORY_ROWS, CoreConfig
+from hw.config import DIRECTORY_ROWS, CoreConfig
 from hw.delay import delay
 from hw.event import Drain, EventKind, ListPart
-from hw.vendor.generic import MEMORY_LATENCY, SinglePortMemory
 from hw.vendor.multiply_add import MultiplyAdd
+from hw.vendor.single_port import RowMemory
 
 
 class Place(enum.Enum, shape=2):
@@ -32,7 +32,7 @@ def directory_base(config: CoreConfig) -> int:
 class Lane(wiring.Component):
     """Walk this lane's part of the fan-out list of each event and add the products up.
 
-    An event takes 6 cycles and one for each entry, a marker one. As that is more than an addition takes, no sum is
+    An event takes 5 cycles and one for each entry, a marker one. As that is more than an addition takes, no sum is
     added to while it is under way: a list never repeats a target. All of a lane's lists, with their directory at the
     upper end, are in one single-port memory, and all its sums in another one.
 
@@ -63,15 +63,16 @@ class Lane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.lists = lists = SinglePortMemory(shape=COMPACT_WORD_BITS, depth=1 << config.list_bits)
-        address, stop = Signal(config.list_bits, reset_less=True), Signal(config.list_bits, reset_less=True)
+        m.submodules.lists = lists = RowMemory(address_bits=config.list_bits)
+        address = Signal(config.list_bits, reset_less=True)
+        # A list never repeats a target and has none with all four gates of a row, so the low bits tell its end.
+        stop = Signal(config.count_bits, reset_less=True)
         second = Signal(Place, reset_less=True)  # what the directory is asked for after the first place
         bank = Signal(reset_less=True)
         reads = Signal()  # an entry is read
         m.d.comb += [
-            lists.read_addr.eq(address),
+            lists.addr.eq(Mux(self.load.valid, self.load.address, address)),
             lists.write_en.eq(self.load.valid),
-            lists.write_addr.eq(self.load.address),
             lists.write_data.eq(self.load.data),
         ]
 
@@ -83,8 +84,11 @@ class Lane(wiring.Component):
             m.d.sync += [
                 bank.eq(event.bank),
                 second.eq(Mux(event.part == ListPart.FORWARD, Place.MIDDLE, Place.STOP)),
-                address.eq(directory_base(config) | Cat(first, event.source)),
             ]
+        first_address = directory_base(config) | Cat(first, event.source)
+        begins = Signal()
+        with m.If(self.valid | begins | reads):
+            m.d.sync += address.eq(Mux(self.valid, first_address, Mux(begins, lists.read_data, address + 1)))
         with m.If(self.valid & (event.kind == EventKind.INPUT_END)):
             m.d.sync += self.inputs_passed.eq(self.inputs_passed + 1)
         with m.If(self.valid & (event.kind == EventKind.LAYER_END)):
@@ -97,21 +101,18 @@ class Lane(wiring.Component):
                     m.next = "FIRST"
             with m.State("FIRST"):
                 m.d.sync += address[:2].eq(second)
-                m.next = "SECOND"
-            with m.State("SECOND"):
                 m.next = "BEGIN"
             with m.State("BEGIN"):
-                m.d.sync += address.eq(lists.read_data)
+                m.d.comb += begins.eq(1)
                 m.next = "END"
             with m.State("END"):
                 m.d.sync += stop.eq(lists.read_data)
                 m.next = "WALK"
             with m.State("WALK"):
-                with m.If(address == stop):
+                with m.If(address[: len(stop)] == stop):
                     m.next = "WAIT"
                 with m.Elif(~self.hold):
                     m.d.comb += reads.eq(1)
-                    m.d.sync += address.eq(address + 1)
 
         # An entry goes to the multiplier, and its sum is read; then added to; then written back. A drained sum is
         # written as 0 in its place.
@@ -124,10 +125,10 @@ class Lane(wiring.Component):
         read, write = sums.read_port(), sums.write_port()
         entry = data.View(ListEntry(), lists.read_data)
         at = Signal(SumAddress(config))
-        goes = delay(m, reads, MEMORY_LATENCY, "goes", init=0)
+        goes = delay(m, reads, 2, "goes", init=0)
         m.d.comb += [
-            at.gate.eq(entry.gate),
-            at.row.eq(entry.row),
+            at.gate.eq(delay(m, entry.gate, 1, "gate")),
+            at.row.eq(delay(m, entry.row, 1, "row")),
             at.bank.eq(bank),
             multiply.a.eq(entry.weight),
             multiply.b.eq(event.value),

@@ -11,9 +11,12 @@ from hw.vendor.blocks import extend
 
 OPERAND_BITS = 16
 RESULT_BITS = 32
-#: Registers behind the four products of 8 by 8 bits, and the result's; both halves of the adder add the product.
+#: Registers of the operands, of the four products of 8 by 8 bits, and of the result; both halves of the adder add the
+#: product.
 _PARAMETERS = {
-    **{f"p_{name}": Const(1, 1) for name in ("TOP_8x8_MULT_REG", "BOT_8x8_MULT_REG", "PIPELINE_16x16_MULT_REG1")},
+    **{f"p_{name}": Const(1, 1) for name in (
+        "A_REG", "B_REG", "TOP_8x8_MULT_REG", "BOT_8x8_MULT_REG", "PIPELINE_16x16_MULT_REG1",
+    )},
     "p_TOPADDSUB_LOWERINPUT": Const(2, 2), "p_BOTADDSUB_LOWERINPUT": Const(2, 2),
     # The carry out of the low half, inverted or not as it comes.
     "p_TOPADDSUB_CARRYSELECT": Const(2, 2), "p_BOTADDSUB_CARRYSELECT": Const(0, 2),
@@ -26,12 +29,12 @@ _UNUSED = (
 
 
 def multiply_add(ports) -> Module:
-    """Build :class:`hw.vendor.multiply_add.MultiplyAdd`: O = C:D + A * B, of which B has a register."""
+    """Build :class:`hw.vendor.multiply_add.MultiplyAdd`: O = C:D + A * B."""
     m = Module()
     o = Signal(RESULT_BITS)
     addend = extend(ports.addend, RESULT_BITS)
     m.submodules.dsp = _instance(
-        ports.a, ports.b, addend, o, p_B_REG=Const(1, 1), i_BHOLD=~ports.b_en, i_ORSTTOP=ports.clear,
+        ports.a, ports.b, addend, o, i_BHOLD=~ports.b_en, i_ORSTTOP=ports.clear,
         i_ORSTBOT=ports.clear, p_TOPADDSUB_UPPERINPUT=Const(1, 1), p_BOTADDSUB_UPPERINPUT=Const(1, 1),
     )  # fmt: skip
     m.d.comb += ports.o.eq(o)
@@ -45,8 +48,8 @@ def multiply_accumulate(ports) -> Module:
     action = ports.action.as_value()  # 0 hold, 1 load, 2 add, 3 subtract
     holds, loads, subtracts = action == 0, action == 1, action == 3
     m.submodules.dsp = _instance(
-        ports.a, ports.b, ports.constant, o, p_A_REG=Const(1, 1), p_B_REG=Const(1, 1), i_OHOLDTOP=holds,
-        i_OHOLDBOT=holds, i_OLOADTOP=loads, i_OLOADBOT=loads, i_ADDSUBTOP=subtracts, i_ADDSUBBOT=subtracts,
+        ports.a, ports.b, ports.constant, o, i_OHOLDTOP=holds, i_OHOLDBOT=holds, i_OLOADTOP=loads, i_OLOADBOT=loads,
+        i_ADDSUBTOP=subtracts, i_ADDSUBBOT=subtracts,
     )  # fmt: skip
     m.d.comb += ports.o.eq(o)
     return m

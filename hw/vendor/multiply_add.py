@@ -15,7 +15,7 @@ from hw.vendor.device import family
 
 
 class MultiplyAdd(wiring.Component):
-    """Compute ``addend + a * b``, one a cycle; ``a`` two cycles before the result, the addend one.
+    """Compute ``addend + a * b``, one a cycle; ``a`` three cycles before the result, the addend one.
 
     Parameters
     ----------
@@ -28,9 +28,10 @@ class MultiplyAdd(wiring.Component):
     -------
     a : In(a)
     b : In(b), b_en : In(1)
-        Held in a register: ``b`` of the last cycle but this one in which ``b_en`` was high.
+        Held in a register beside that of ``a``, which moves each cycle: the factor is ``b`` of the last cycle in which
+        ``b_en`` was high.
     addend : In(signed(width))
-        To be added to the product of the operands of one cycle ago.
+        To be added to the product of ``a`` of two cycles ago.
     clear : In(1)
         The result of this cycle and of the one that follows are 0. From a register: it may act without a clock.
     o : Out(signed(width))
@@ -46,12 +47,12 @@ class MultiplyAdd(wiring.Component):
         if family(platform) == "ice40":
             return ice40_mac.multiply_add(self)
         m = Module()
-        b = Signal.like(self.b, reset_less=True)
-        product = Signal((self.a * b).shape(), reset_less=True)
+        a, b = Signal.like(self.a, reset_less=True), Signal.like(self.b, reset_less=True)
+        product = Signal((a * b).shape(), reset_less=True)
         result = Signal.like(self.o, name="result", reset_less=True)
         with m.If(self.b_en):
             m.d.sync += b.eq(self.b)
-        m.d.sync += [product.eq(self.a * b), result.eq(Mux(self.clear, 0, self.addend + product))]
+        m.d.sync += [a.eq(self.a), product.eq(a * b), result.eq(Mux(self.clear, 0, self.addend + product))]
         m.d.comb += self.o.eq(Mux(self.clear, 0, result))
         return m
 

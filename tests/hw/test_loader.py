@@ -21,10 +21,10 @@ CONFIG = CoreConfig(
 BIASES = (LoadKind.BIAS, LoadKind.BIAS_Z, LoadKind.BIAS_R, LoadKind.BIAS_GH)
 
 
-def make_image(seed=0, outputs=3):
+def make_image(seed=0, outputs=3, config=CONFIG):
     rng = np.random.default_rng(seed)
     network = random_fixed_network(rng, inputs=5, layers=[9, 6], outputs=outputs, weight_density=0.5)
-    compiled = compile(network, CONFIG.capacity)
+    compiled = compile(network, config.capacity)
     return compiled, [int(word) for word in compiled.words]
 
 
@@ -178,9 +178,9 @@ def change(words, kind, word, value, select=None):
     return changed, position
 
 
-def faults():
+def faults(config=CONFIG):
     """Return name -> (words, error, detail, words until the error)."""
-    _, words = make_image()
+    _, words = make_image(config=config)
     cases = {}
 
     def data(name, kind, word, value, error, detail=None):
@@ -189,11 +189,11 @@ def faults():
 
     data("magic", LoadKind.BEGIN, 0, 0x12345678, Error.LOAD_ORDER)
     data("version", LoadKind.BEGIN, 1, 2, Error.LOAD_ORDER)
-    data("configuration", LoadKind.BEGIN, 2, CONFIG.config_id ^ 1, Error.LOAD_CONFIG)
-    data("width of sums", LoadKind.BEGIN, 3, CONFIG.acc_bits + 1, Error.LOAD_CAPACITY)
+    data("configuration", LoadKind.BEGIN, 2, config.config_id ^ 1, Error.LOAD_CONFIG)
+    data("width of sums", LoadKind.BEGIN, 3, config.acc_bits + 1, Error.LOAD_CAPACITY)
     limits = {
-        "inputs": CONFIG.sources, "layers": CONFIG.layers, "readout": 1, "rows": CONFIG.rows,
-        "output base": CONFIG.sources, "outputs": 65535,
+        "inputs": config.sources, "layers": config.layers, "readout": 1, "rows": config.rows,
+        "output base": config.sources, "outputs": 65535,
     }  # fmt: skip
     for word, (name, limit) in enumerate(limits.items()):
         data(f"{name} too many", LoadKind.NETWORK, word, limit + 1, Error.LOAD_CAPACITY)
@@ -201,21 +201,21 @@ def faults():
             data(f"{name} none", LoadKind.NETWORK, word, 0, Error.LOAD_CAPACITY)
     data("rows of a layer", LoadKind.LAYER, 0, 10 | 7 << 16, Error.LOAD_CAPACITY)
     data("a layer without rows", LoadKind.LAYER, 0, 0, Error.LOAD_CAPACITY)
-    data("row of an entry", LoadKind.ENTRY, 0, CONFIG.rows << 10, Error.LOAD_RANGE, 0)
+    data("row of an entry", LoadKind.ENTRY, 0, config.rows << 10, Error.LOAD_RANGE, 0)
 
     def header(name, kind, select, error, detail, until):
         changed, position = change(words, kind, None, None, select)
         cases[name] = changed, error, detail, position + until
 
-    header("layer", LoadKind.LAYER, CONFIG.layers, Error.LOAD_RANGE, CONFIG.layers, 3)
-    header("lane of a directory", LoadKind.DIRECTORY, CONFIG.lanes, Error.LOAD_RANGE, 0, 4)
-    header("lane of an entry", LoadKind.ENTRY, CONFIG.lanes, Error.LOAD_RANGE, 0, 3)
-    header("cell unit", LoadKind.UNIT, CONFIG.cell_units, Error.LOAD_RANGE, 0, 3)
-    header("cell unit of a bias", LoadKind.BIAS_GH, CONFIG.cell_units, Error.LOAD_RANGE, 0, 3)
+    header("layer", LoadKind.LAYER, config.layers, Error.LOAD_RANGE, config.layers, 3)
+    header("lane of a directory", LoadKind.DIRECTORY, config.lanes, Error.LOAD_RANGE, 0, 4)
+    header("lane of an entry", LoadKind.ENTRY, config.lanes, Error.LOAD_RANGE, 0, 3)
+    header("cell unit", LoadKind.UNIT, config.cell_units, Error.LOAD_RANGE, 0, 3)
+    header("cell unit of a bias", LoadKind.BIAS_GH, config.cell_units, Error.LOAD_RANGE, 0, 3)
 
     for kind, limit, words_each in (
-        (LoadKind.DIRECTORY, CONFIG.sources, 2), (LoadKind.ENTRY, CONFIG.entries, 1),
-        (LoadKind.UNIT, CONFIG.rows << CONFIG.lane_bits, 1), (LoadKind.BIAS_Z, CONFIG.rows << CONFIG.lane_bits, 1),
+        (LoadKind.DIRECTORY, config.sources, 2), (LoadKind.ENTRY, config.entries, 1),
+        (LoadKind.UNIT, config.rows << config.lane_bits, 1), (LoadKind.BIAS_Z, config.rows << config.lane_bits, 1),
     ):  # fmt: skip
         position = next(at for at, k, _, _, _ in records(words) if k == kind)
         changed = list(words)

@@ -25,7 +25,7 @@ def config(y_bits):
 
 
 class AnsweredCell(wiring.Component):
-    """A cell with what it asks for: sums and biases a cycle later, and in that one alone; shifts at once."""
+    """A cell with what it asks for: sums, biases and shifts a cycle later, and in that one alone."""
 
     def __init__(self, config):
         self._cell = Cell(config)
@@ -50,8 +50,8 @@ class AnsweredCell(wiring.Component):
             noise.eq((noise << 1) ^ (noise >> 3) ^ 1),
             cell.sum.eq(Mux(cell.fetch, self.sums[cell.gate], noise)),
             cell.bias.eq(Mux(cell.fetch, self.biases[cell.gate], ~noise)),
+            cell.shift.eq(self.shifts[cell.shift_gate]),
         ]
-        m.d.comb += cell.shift.eq(self.shifts[cell.shift_gate])
         return m
 
 
