@@ -151,17 +151,17 @@ class CellGroup(wiring.Component):
             biases.write_data.eq(load.data),
         ]
 
-        # What the loader keeps is far from here, and changes only while there is no network.
+        # What the loader keeps is far from here, and changes only while there is no network. What is chosen of it near there
+        # has as many registers on its way as a bus.
         m.submodules.shifts_relay = shifts_relay = Relay(data.ArrayLayout(cell.shifts.shape(), config.layers))
         shifts = shifts_relay.o
         m.d.comb += [shifts_relay.i[k].eq(layer.shifts) for k, layer in enumerate(self.layers)]
 
         # The readout needs the sum of gx and nothing else.
         logit = Signal(signed(config.acc_bits), reset_less=True)
-        m.d.sync += [
-            logit.eq(cell.sums[0] + cell.bias[0]),
-            cell.shifts.eq(shifts[tags[after_sums(0)].layer]),
-        ]
+        chosen_shifts = delay(m, shifts[tags[after_sums(1 - config.hops)].layer], config.hops, "shifts")
+        m.d.sync += logit.eq(cell.sums[0] + cell.bias[0])
+        m.d.comb += cell.shifts.eq(chosen_shifts)
         logit_at, event_at = after_sums(1), after_sums(CellEgru.LATENCY)
         is_logit, is_update = Signal(), Signal()
         m.d.comb += [

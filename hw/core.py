@@ -107,7 +107,7 @@ class Core(wiring.Component):
         broadcaster = stoppable("broadcaster", Broadcaster(config))
         sequencer = stoppable("sequencer", Sequencer(config))
         # Between the choice of a result and the comparison with the best one.
-        output_queue = stoppable("output_queue", Queue(shape=OutputItem(config), depth=2, direct=True))
+        output_queue = stoppable("output_queue", Queue(shape=OutputItem(config), depth=2, direct=hops == 1))
         output = stoppable("output", Output(config))
         lanes = [stoppable(f"lane_{number}", Lane(config)) for number in range(config.lanes)]
         groups = [stoppable(f"cell_{number}", CellGroup(config, number)) for number in range(config.cell_units)]
@@ -176,7 +176,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 group.start.eq(sequencer.start),
                 group.job.eq(sequencer.job),
-                group.sweep.eq(sequencer.sweep),
+                group.sweep.eq(carry(m, f"cell_{index}_sweep", sequencer.sweep, hops)),
                 group.state_addr.eq(self.unit_select),
                 self.updates[index].eq(group.update),
             ]
@@ -200,7 +200,7 @@ class Core(wiring.Component):
         m.d.comb += [
             self.o.payload.eq(output.o.payload),
             self.o.valid.eq(output.o.valid & ~unsettled),
-            output.o.ready.eq(self.o.ready & ~unsettled),
+            output.o.ready.eq(self.o.ready),  # what is lost is reset anyway
             output.base.eq(Mux(loader.network.readout, 0, loader.network.output_base)),
             output.argmax_only.eq(self.argmax_only),
             self.best_index.eq(output.best_index),

@@ -14,7 +14,7 @@ from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory, Relay
 COUNTER_BITS = 48
 LOW_BITS = 12  #: of a count that are never in memory
 HIGH_BITS = COUNTER_BITS - LOW_BITS
-CLEARED_TOGETHER = 8  #: counters that one register clears, near them
+NEIGHBOURS = 8  #: counters that are told of moves, and cleared, by registers of their own, near them
 
 
 def slots(counters: int) -> int:
@@ -105,29 +105,35 @@ class Tally(wiring.Component):
         cleared = [delay(m, self.clear, 1, "clear", init=0)]
         for cycle in range(MEMORY_LATENCY + 1):
             cleared.append(delay(m, cleared[-1], 1, f"cleared_{cycle}", init=0))
-        moves = Signal()
+        move = Signal(data.StructLayout({"valid": 1, "counter": len(address), "carries": len(carried)}))
         m.d.comb += [
-            moves.eq(~is_read & has_carries & ~Cat(cleared).any()),
-            highs.write_en.eq(moves),
-            highs.write_addr.eq(looked_at),
+            move.valid.eq(~is_read & has_carries & ~Cat(cleared).any()),
+            move.counter.eq(looked_at),
+            move.carries.eq(taken),
+        ]
+        m.d.sync += [
+            highs.write_en.eq(move.valid),
+            highs.write_addr.eq(move.counter),
             highs.write_data.eq(high),
         ]
 
         # A word must not be read in the cycle in which it is written.
-        meets = delay(m, moves & (looked_at == address), MEMORY_LATENCY + 1, "meets")
+        writes_here = highs.write_en & (highs.write_addr == address)
+        meets = delay(m, writes_here, MEMORY_LATENCY + 1, "meets")
         count = Cat(delay(m, low, 1, "low_read"), high)
         with m.If(is_read & ~meets):
             m.d.sync += self.count.eq(count)
 
         for k, limit in enumerate(self._most):
-            if k % CLEARED_TOGETHER == 0:
+            if k % NEIGHBOURS == 0:
                 m.submodules[f"clear_{k}"] = clear = Relay(1)
-                m.d.comb += clear.i.eq(self.clear)
+                m.submodules[f"move_{k}"] = moving = Relay(move.shape())
+                m.d.comb += [clear.i.eq(self.clear), moving.i.eq(move)]
             total = Signal(range((1 << LOW_BITS) + limit), name=f"total_{k}")
             moved = Signal(len(carries[k]), name=f"moved_{k}")
             m.d.comb += total.eq(lows[k] + self.increments[f"of_{k}"])
-            with m.If(moves & (looked_at == k)):
-                m.d.comb += moved.eq(taken)
+            with m.If(moving.o.valid & (moving.o.counter == k)):
+                m.d.comb += moved.eq(moving.o.carries)
                 m.d.sync += in_memory[k].eq(1)
             m.d.sync += [lows[k].eq(total), carries[k].eq(carries[k] - moved + total[LOW_BITS:])]
             with m.If(clear.o):
