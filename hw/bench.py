@@ -53,7 +53,7 @@ CASES = (
     Case(
         "ecp5-16",
         "lfe5u-85f",
-        CoreConfig(lanes=16, cell_units=2, rows=32, entries=7168, sources=512, hops=2),
+        CoreConfig(lanes=16, cell_units=2, rows=32, entries=7168, sources=512, hops=3),
         aim=160,
         clock=150,
         lane_luts=350,
@@ -95,7 +95,7 @@ def describe(config: CoreConfig) -> str:
     parts = [f"{config.lanes} lanes", f"{config.cell_units} cell unit{'s' * (config.cell_units > 1)}"]
     parts += [f"{config.weight_bits}-bit weights"] * (config.weight_bits != 8)
     parts += [name.replace("_", " ") for name in ("split_banks", "forwarding") if getattr(config, name)]
-    parts += ["2 hops"] * (config.hops > 1)
+    parts += [f"{config.hops} hops"] * (config.hops > 1)
     return ", ".join(parts)
 
 
