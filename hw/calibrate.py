@@ -26,7 +26,7 @@ from hw.boards import TOP
 from hw.config import CoreConfig
 from hw.fit_points import POINTS, Point
 from hw.fit_regression import Measured, clock_classes, fit_logic, scale_logic, total
-from hw.flow import FAMILIES, place_and_route, synthesize
+from hw.flow import FAMILIES, any_pins, place_and_route, synthesize
 from hw.implement import Design
 from hw.tools import FlowError, run_tool, tool_versions
 
@@ -61,7 +61,7 @@ def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
             netlist, design.device, frequency=design.frequency, constraints=constraints, options=design.options
         )
         found["mhz"] = round(routed.speed, 1)
-        found["packed"] = fit.counted(routed.utilisation, design.device.family)
+        found["routed"] = fit.counted(routed.utilisation, design.device.family)
         _write(kept, found)
     return found
 
@@ -79,9 +79,9 @@ def packed(netlist: Path, design: Design) -> dict[str, int]:
 
 
 def _constraints(netlist: Path, design: Design) -> Path | None:
-    """Write the pins and clocks of a board."""
+    """Write the pins and clocks of a board, or any pins where nextpnr chooses none itself."""
     if design.constraints is None:
-        return None
+        return any_pins(netlist, design.device, TOP) if design.device.pins else None
     name, content = design.constraints
     (netlist.parent / name).write_text(content)
     return netlist.parent / name
@@ -121,8 +121,8 @@ def assemble(measured: Sequence[Measured]) -> dict[str, Any]:
         contents["models"][model] = {"logic": logic, "packing": packing, "mhz": clock_classes(routes)}
     for kind, held_out in (("fitted", False), ("held_out", True)):
         contents[kind] = [
-            {"target": point.target, "config": asdict(point.config), "takes": figures["packed"]}
-            | {name: figures[name] for name in ("mhz",) if name in figures}
+            {"target": point.target, "config": asdict(point.config), "takes": figures.get("routed", figures["packed"])}
+            | ({"mhz": figures["mhz"]} if "mhz" in figures else {})
             for point, figures in measured if point.held_out == held_out
         ]  # fmt: skip
     return contents

@@ -28,14 +28,20 @@ from hw.fit_logic import sizes
 from hw.vendor import DEVICES, Device
 
 COEFFICIENTS = Path(__file__).with_name("fit.json")
-#: What the resources are called, and what of the types that nextpnr counts is one.
 RESOURCES = {"LUT": "LUTs", "FF": "flip-flops", "RAM": "block RAMs", "SPRAM": "SPRAMs", "multiplier": "multipliers"}
-COUNTED = {
-    "ecp5": {"LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "RAM": ("DP16KD",), "multiplier": ("MULT18X18D",)},
-    "ice40": {
-        "LUT": ("ICESTORM_LC",), "RAM": ("ICESTORM_RAM",), "SPRAM": ("ICESTORM_SPRAM",), "multiplier": ("ICESTORM_DSP",)
+#: How many of a resource each of the types takes that nextpnr counts.
+COUNTED: dict[str, dict[str, dict[str, int]]] = {
+    "ecp5": {
+        "LUT": {"TRELLIS_COMB": 1}, "FF": {"TRELLIS_FF": 1}, "RAM": {"DP16KD": 1}, "multiplier": {"MULT18X18D": 1}
     },
-    "gowin": {"LUT": ("LUT4", "ALU"), "FF": ("DFF",), "RAM": ("BSRAM",), "multiplier": ("MULT18X18",)},
+    "ice40": {
+        "LUT": {"ICESTORM_LC": 1}, "RAM": {"ICESTORM_RAM": 1}, "SPRAM": {"ICESTORM_SPRAM": 1},
+        "multiplier": {"ICESTORM_DSP": 1},
+    },
+    "gowin": {
+        "LUT": {"LUT4": 1, "ALU": 1, "RAM16SDP4": 4}, "FF": {"DFF": 1}, "RAM": {"BSRAM": 1},
+        "multiplier": {"MULT18X18": 1},
+    },
 }  # fmt: skip
 FULL = 0.9  #: share of a device's LUTs or flip-flops beyond which routing gets slow and clocks low, or fails
 
@@ -135,7 +141,7 @@ def coefficients() -> dict[str, Any]:
 def counted(utilisation: Mapping[str, tuple[int, int]], family: str) -> dict[str, int]:
     """Return what a design takes of each resource, from what is used, and available, of each of nextpnr's types."""
     return {
-        resource: sum(utilisation[name][0] for name in types if name in utilisation)
+        resource: sum(count * utilisation[name][0] for name, count in types.items() if name in utilisation)
         for resource, types in COUNTED[family].items()
     }
 

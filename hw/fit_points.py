@@ -84,15 +84,9 @@ POINTS = (
     ),
     *_compact("icebreaker", {"lanes": 3, "rows": 32, "entries": 2048, "sources": 256, "layers": 2, "acc_bits": 20}),
     *_compact(
-        "up5k",
-        {"lanes": 4, "rows": 32, "entries": 4096, "sources": 128, "layers": 2, "acc_bits": 24},
-        held_out=True,
-    ),
-    *_compact(
         "icebreaker",
         {"lanes": 4, "rows": 64, "entries": 2048, "sources": 256, "layers": 3, "acc_bits": 20},
         held_out=True,
-        routed=True,
     ),
     *_points(
         "gw2a-18",
@@ -108,6 +102,12 @@ POINTS = (
         held_out=True,
     ),
     *_points("up5k", {"lanes": 1, "cell_units": 1, "layers": 2, "acc_bits": 20}),
+    *_compact(
+        "up5k",
+        {"lanes": 4, "rows": 32, "entries": 4096, "sources": 128, "layers": 2, "acc_bits": 24},
+        held_out=True,
+        routed=True,
+    ),
     *_points(
         "lfe5u-85f",
         {"lanes": 2, "cell_units": 2, "rows": 32, "entries": 4096, "layers": 3, "acc_bits": 20, "split_banks": True},

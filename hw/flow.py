@@ -150,7 +150,7 @@ def place_and_route(
     if frequency is not None:
         arguments += ["--freq", f"{frequency:g}"]
     if constraints is None and device.pins:
-        constraints = _any_pins(netlist, device, stem)
+        constraints = any_pins(netlist, device, stem)
     if constraints is not None:
         *before, last = family.constraints
         arguments += [*before, f"{last}{constraints.name}"] if before else [last, constraints.name]
@@ -217,7 +217,7 @@ def pack(
     os.replace(part, bitstream)
 
 
-def _any_pins(netlist: Path, device: Device, stem: str) -> Path:
+def any_pins(netlist: Path, device: Device, stem: str) -> Path:
     """Write constraints, in Gowin's format, that give each port of a netlist a pin."""
     top = top_module(json.loads(netlist.read_text()))
     ports = [
