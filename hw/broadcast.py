@@ -18,7 +18,7 @@ from hw.event import (
     ResultKind,
 )
 from hw.loader import NetworkDescription
-from hw.queue import Passage, Queue
+from hw.queue import Queue
 
 
 class OutputItem(data.StructLayout):
@@ -41,12 +41,44 @@ class CheckedBeat(data.StructLayout):
         })  # fmt: skip
 
 
+class Consideration(wiring.Component):
+    """Stand in a queue's place: leave a beat where it is and offer it with what was found of it a cycle before.
+
+    A beat in two cycles.
+
+    Members
+    -------
+    i : In(stream.Signature(CheckedBeat)), o : Out(stream.Signature(CheckedBeat))
+    empty : Out(1)
+        Nothing is offered.
+    """
+
+    def __init__(self, config: CoreConfig):
+        beats = stream.Signature(CheckedBeat(config))
+        super().__init__({"i": In(beats), "o": Out(beats), "empty": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        known = Signal()
+        m.d.sync += known.eq(self.i.valid & ~self.i.ready)
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid & known),
+            self.i.ready.eq(self.o.ready & known),
+            self.empty.eq(~self.i.valid),
+            self.o.payload.beat.eq(self.i.payload.beat),
+        ]
+        for name in ("named", "inside", "carries", "layer_parity"):
+            found = Signal(name=name, reset_less=True)
+            m.d.sync += found.eq(self.i.payload[name])
+            m.d.comb += self.o.payload[name].eq(found)
+        return m
+
+
 class InputDecoder(wiring.Component):
     """Turn input beats into events and ends of steps; drop what is outside the network.
 
-    One beat a cycle, or two cycles for a beat that both carries an event and ends a step. Latency one cycle, two with
-    more than one hop, none in
-    a compact core.
+    One beat a cycle, or two cycles for a beat that both carries an event and ends a step; in a compact core one cycle
+    more. Latency one cycle, two with more than one hop.
 
     Members
     -------
@@ -73,9 +105,10 @@ class InputDecoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, network = self._config, self.network
-        beats = CheckedBeat(config)
         m.submodules.queue = queue = (
-            Passage(shape=beats) if config.compact else Queue(shape=beats, depth=2, direct=config.hops == 1)
+            Consideration(config)
+            if config.compact
+            else Queue(shape=CheckedBeat(config), depth=2, direct=config.hops == 1)
         )
 
         # Bounds that follow from the network alone are registered, so that a beat meets nothing but comparisons. They

@@ -82,23 +82,3 @@ class Queue(wiring.Component):
             with m.Elif(push):
                 m.d.sync += full.eq((tail + 1)[: len(head)] == head)
         return m
-
-
-class Passage(wiring.Component):
-    """Stand in a queue's place and hold nothing: what comes in is what goes out, in the same cycle.
-
-    Members
-    -------
-    i : In(stream.Signature(shape)), o : Out(stream.Signature(shape))
-    empty : Out(1)
-        Nothing is offered.
-    """
-
-    def __init__(self, *, shape: ShapeLike):
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "empty": Out(1)})
-
-    def elaborate(self, platform):
-        m = Module()
-        wiring.connect(m, wiring.flipped(self.i), wiring.flipped(self.o))
-        m.d.comb += self.empty.eq(~self.i.valid)
-        return m
