@@ -151,8 +151,8 @@ class CellGroup(wiring.Component):
             biases.write_data.eq(load.data),
         ]
 
-        # What the loader keeps is far from here, and changes only while there is no network. What is chosen of it near there
-        # has as many registers on its way as a bus.
+        # What the loader keeps is far from here, and changes only while there is no network. What is chosen of it near
+        # there has as many registers on its way as a bus.
         m.submodules.shifts_relay = shifts_relay = Relay(data.ArrayLayout(cell.shifts.shape(), config.layers))
         shifts = shifts_relay.o
         m.d.comb += [shifts_relay.i[k].eq(layer.shifts) for k, layer in enumerate(self.layers)]
