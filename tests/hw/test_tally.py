@@ -10,8 +10,9 @@ from hw.tally import LOW_BITS, Tally
 from tests.hw.bench import start
 from tests.hw.pins import Pins
 
-MOST = (1, 64, 1, 3, 64)
-CYCLES = 60_000  #: in which the largest counts carry out of their registers hundreds of times
+#: So many that a count of 64 can carry again before its turn comes.
+MOST = (1, 64, 1, 3, 64, *[1] * 43)
+CYCLES = 30_000  #: in which the largest counts carry out of their registers hundreds of times
 
 
 @cocotb.test()
@@ -27,7 +28,7 @@ async def counts(dut):
             selected, since = random.randrange(len(MOST)), 0
         if random.random() < 0.001:
             busy = [random.choice((0.05, 0.9, 1.0)) for _ in MOST]
-        clear = random.random() < 1 / 20_000 or cycle == CYCLES // 2
+        clear = random.random() < 1 / 10_000 or cycle == CYCLES // 2
         added = [limit if random.random() < share else random.randrange(limit + 1)
                  for limit, share in zip(MOST, busy, strict=True)]  # fmt: skip
         history.append(tuple(totals))
@@ -39,7 +40,7 @@ async def counts(dut):
             assert pins.get("count") in {then[selected] for then in history}
         totals = [0] * len(MOST) if cleared else [a + b for a, b in zip(totals, added, strict=True)]
         cleared = clear
-    assert max(totals) > 100 << LOW_BITS
+    assert max(totals) > 50 << LOW_BITS
 
 
 def test_tally(simulate):
