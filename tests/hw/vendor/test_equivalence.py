@@ -8,12 +8,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from amaranth import signed, unsigned
+from amaranth import Value, signed, unsigned
 from amaranth.lib.wiring import In
 
 from hw.emit import emit
 from hw.vendor import DEVICES
 from hw.vendor.generic import Choice, Multiplier, PartedMemory, PipelinedMemory, Relay, SinglePortMemory
+from hw.vendor.multiply_add import MultiplyAccumulate, MultiplyAdd
+from hw.vendor.single_port import RowMemory
 from tests.hw.pins import Together
 from tests.hw.runner import use_verilator
 
@@ -36,6 +38,9 @@ MULTIPLIERS = (
     (signed(17), unsigned(16)), (signed(18), signed(15)), (signed(18), signed(18)), (unsigned(18), signed(18)),
     (signed(20), signed(9)), (unsigned(1), signed(1)),
 )  # fmt: skip
+
+MULTIPLY_ADDS = ((signed(8), signed(9), 24), (signed(8), signed(16), 32), (unsigned(16), signed(16), 30))
+ROW_MEMORIES = (5, 14, 15)  #: widths of an address
 
 
 def row(k: int, width: int) -> int:
@@ -70,11 +75,27 @@ def memory_check(ports: PipelinedMemory | PartedMemory) -> str:
 """
 
 
-def multiplier_check(ports: Multiplier) -> str:
-    """Multiply extremes and random numbers, or, where there are few enough, all there are; then let operands wait."""
+def row_memory_check(ports: RowMemory) -> str:
+    """Write every row, then write and read at random, near one place for a while; a row read after a write is any."""
+    bits = len(ports.addr)
+    return f"""
+    reg [{bits - 1}:0] base;
+    always @(negedge clk) begin
+        if (cycle > {1 << bits} && !write_en) begin
+            checked = checked + 1;
+            if (twin__read_data !== block__read_data) wrong = wrong + 1;
+        end
+        if (cycle % 64 == 0) base = {bits}'($urandom);
+        write_en = cycle < {1 << bits} || $urandom % 4 == 0;
+        addr = cycle < {1 << bits} ? {bits}'(cycle) : base + {bits}'($urandom % 8);
+        write_data = 16'($urandom);
+    end
+"""
 
-    def draw(name: str, width: int) -> str:
-        return f"""
+
+def draw(name: str, width: int) -> str:
+    """Return a statement that makes a number one of the extremes of its width, or anything."""
+    return f"""
         case ($urandom % 6)
             0: {name} = {{{width}{{$urandom % 2 == 0}}}};
             1: {name} = {width}'d1 << {width - 1};
@@ -82,6 +103,43 @@ def multiplier_check(ports: Multiplier) -> str:
             3: {name} = {width}'({{$urandom}} % 2);
             default: {name} = {width}'($urandom);
         endcase"""
+
+
+def multiply_add_check(ports: MultiplyAdd) -> str:
+    """Extremes and random numbers; the second factor waits, and results are cleared for some cycles running."""
+    return f"""
+    always @(negedge clk) begin
+        if (cycle > 8) begin
+            checked = checked + 1;
+            if (twin__o !== block__o) wrong = wrong + 1;
+        end
+        {draw("a", len(ports.a))}
+        {draw("b", len(ports.b))}
+        {draw("addend", len(ports.addend))}
+        b_en = cycle < 4 || $urandom % 4 == 0;
+        clear <= cycle < 4 || $urandom % 5 == 0;  // acts at once, but not on what was compared above
+    end
+"""
+
+
+def multiply_accumulate_check(ports: MultiplyAccumulate) -> str:
+    """Everything that an accumulator does, in any order; it overflows at times."""
+    return f"""
+    always @(negedge clk) begin
+        if (cycle > 8) begin
+            checked = checked + 1;
+            if (twin__o !== block__o) wrong = wrong + 1;
+        end
+        {draw("a", len(ports.a))}
+        {draw("b", len(ports.b))}
+        {draw("constant", len(ports.constant))}
+        action = cycle < 4 ? 2'd1 : 2'($urandom);
+    end
+"""
+
+
+def multiplier_check(ports: Multiplier) -> str:
+    """Multiply extremes and random numbers, or, where there are few enough, all there are; then let operands wait."""
 
     a, b = len(ports.a), len(ports.b)
     stimulus = f"{{a, b}} = {a + b}'(cycle);" if 1 << a + b <= ALL_OPERANDS else draw("a", a) + draw("b", b)
@@ -141,6 +199,13 @@ def cases(family: str):
         yield f"{family} multiplier {a} {b}", Multiplier(a, b), multiplier_check
     yield f"{family} relay", Relay(24), relay_check
     yield f"{family} choice", Choice(24), choice_check
+    if family != "ice40":  # elsewhere they are plain HDL
+        return
+    for a, b, width in MULTIPLY_ADDS:
+        yield f"{family} multiply-add {a} {b} {width}", MultiplyAdd(a, b, width=width), multiply_add_check
+    yield f"{family} multiply-accumulate", MultiplyAccumulate(), multiply_accumulate_check
+    for bits in ROW_MEMORIES:
+        yield f"{family} rows {bits}", RowMemory(address_bits=bits), row_memory_check
 
 
 def bench() -> tuple[list[str], str]:
@@ -155,7 +220,7 @@ def bench() -> tuple[list[str], str]:
             declared, passed = ["input clk, input done, input [31:0] cycle"], [".clk, .done, .cycle"]
             for path, member, value in component.signature.flatten(component):
                 port = "__".join(map(str, path))
-                bits, pin = f"[{len(value) - 1}:0]", f"{part}__{port}"
+                bits, pin = f"[{len(Value.cast(value)) - 1}:0]", f"{part}__{port}"
                 both = [("", "output reg")] if member.flow is In else [("twin__", "input"), ("block__", "input")]
                 for prefix, direction in both:
                     wires.append(f"wire {bits} {prefix}{pin};")
