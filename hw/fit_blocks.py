@@ -24,6 +24,7 @@ from hw.vendor import rules
 LANE, CELL_UNIT, COUNTERS = "lane without its queue", "cell unit", "counters"
 BETWEEN, HOST_LINK = "between them", "host link"
 WORD_ROWS = 16  #: of one distributed RAM
+FEW_BITS = 64  #: of a memory that Yosys makes of flip-flops where there is no distributed RAM
 WIDEST_ROWS = 256  #: of an iCE40's block RAM with its widest words, of 16 bits
 
 
@@ -129,16 +130,20 @@ def core_memories(config: CoreConfig) -> Iterator[Memory]:
 
 
 def compact_memories(config: CoreConfig) -> Iterator[Memory]:
-    """As :func:`core_memories`; but for the lists, Yosys chooses the blocks."""
+    """As :func:`core_memories`; but for the lists, Yosys chooses the blocks, or flip-flops for a few bits."""
     lanes, units = config.lanes, config.rows << config.lane_bits
     yield Memory(LANE, lanes, COMPACT_WORD_BITS, 1 << config.list_bits, single_port=True)
-    yield Memory(LANE, lanes, config.acc_bits, len(GATES) << config.row_bits + 1)
-    yield Memory(BETWEEN, 1, LaneEvent(config).size, EventQueue.DEPTH)
-    yield Memory(CELL_UNIT, 1, config.acc_bits, units * len(GATES))
-    yield Memory(CELL_UNIT, 2, 16, units)  # thresholds and states
-    # Numbers of units, and whether they fired: bit by bit, so in blocks of the widest words only.
-    yield Memory(CELL_UNIT, -(-units // WIDEST_ROWS), 1, min(units, WIDEST_ROWS), parts=16)
-    yield Memory(CELL_UNIT, 1, 16, len(fixed.SIGMOID.base) + len(fixed.TANH.base), has_content=True)
+    left_to_yosys = (
+        Memory(LANE, lanes, config.acc_bits, len(GATES) << config.row_bits + 1),
+        Memory(BETWEEN, 1, LaneEvent(config).size, EventQueue.DEPTH),
+        Memory(CELL_UNIT, 1, config.acc_bits, units * len(GATES)),
+        Memory(CELL_UNIT, 1, 16, 2 << config.layer_bits),  # shifts
+        Memory(CELL_UNIT, 2, 16, units),  # thresholds and states
+        # Numbers of units, and whether they fired: bit by bit, so in blocks of the widest words only.
+        Memory(CELL_UNIT, -(-units // WIDEST_ROWS), 1, min(units, WIDEST_ROWS), parts=16),
+        Memory(CELL_UNIT, 1, 16, len(fixed.SIGMOID.base) + len(fixed.TANH.base), has_content=True),
+    )
+    yield from (memory for memory in left_to_yosys if memory.parts * memory.bits * memory.depth > FEW_BITS)
 
 
 def products(config: CoreConfig) -> Iterator[tuple[str, int, Shape, Shape]]:

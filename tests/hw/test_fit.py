@@ -1,0 +1,390 @@
+"""The estimate against what is built and what was measured, its refusals, the choice of lanes, and its calibration."""
+
+import functools
+import io
+import json
+import operator
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from amaranth import Module, signed
+from amaranth.back import rtlil
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+from rich.console import Console
+
+from golden.network import Model, save
+from hw import build, calibrate, fit, fit_blocks
+from hw.area import COMPONENTS
+from hw.bare import BareCore
+from hw.config import CoreConfig
+from hw.emit import emit
+from hw.fit import Estimate, coefficients, estimate
+from hw.fit_blocks import inventory
+from hw.fit_lanes import FitError, Target, candidates, check, fastest
+from hw.fit_logic import sizes
+from hw.fit_points import POINTS, Point
+from hw.fit_regression import clock_classes, fit_logic, scale_logic
+from hw.flow import Report, Step, synthesize
+from hw.implement import Design
+from hw.report import describe, print_report
+from hw.uart_top import UartTop
+from hw.vendor import DEVICES, rules
+from hw.vendor.generic import Multiplier, PartedMemory, PipelinedMemory
+from tests.hw.fake_tools import VERILOG, FakeTools
+from tests.networks import random_fixed_network
+
+BLOCKS = {
+    "ecp5": {"RAM": "DP16KD", "multiplier": "MULT18X18D"},
+    "ice40": {"RAM": "SB_RAM40_4K", "SPRAM": "SB_SPRAM256KA", "multiplier": "SB_MAC16"},
+    "gowin": {"RAM": "SDPX?9?B", "multiplier": "MULT18X18"},
+}  # fmt: skip
+ECP5, UP5K, GOWIN = DEVICES["lfe5u-85f"], DEVICES["up5k"], DEVICES["gw2a-18"]
+
+
+def built(component, device) -> dict[str, int]:
+    """Return how many blocks of each kind are instances in a component."""
+    text = rtlil.convert(component, name="top", platform=device, emit_src=False)
+    return {
+        resource: count for resource, kind in BLOCKS[device.family].items()
+        if (count := len(re.findall(rf"cell \\{kind} ", text)))
+    }  # fmt: skip
+
+
+class Memories(Component):
+    """Memories that are left to Yosys, side by side: (bits, rows, written bit by bit)."""
+
+    SHAPES = ((16, 64, False), (20, 256, False), (24, 512, False), (16, 128, True))
+
+    def __init__(self):
+        members = {"read_addr": In(10), "write_addr": In(10), "data": In(24), "en": In(24), "o": Out(24)}
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        words = []
+        for k, (bits, rows, by_bits) in enumerate(self.SHAPES):
+            m.submodules[f"memory_{k}"] = memory = Memory(shape=bits, depth=rows, init=(), attrs={"no_rw_check": 1})
+            read, write = memory.read_port(), memory.write_port(**({"granularity": 1} if by_bits else {}))
+            m.d.comb += [
+                read.addr.eq(self.read_addr), write.addr.eq(self.write_addr), write.data.eq(self.data),
+                write.en.eq(self.en),
+            ]  # fmt: skip
+            words.append(read.data)
+        m.d.sync += self.o.eq(functools.reduce(operator.xor, words))
+        return m
+
+
+class TestBlocks:
+    @pytest.mark.parametrize(
+        ("device", "options"),
+        [
+            (ECP5, {"lanes": 2, "cell_units": 1, "rows": 32, "entries": 3072, "layers": 2}),
+            (ECP5, {"lanes": 1, "cell_units": 1, "rows": 600, "entries": 20480, "sources": 1500, "layers": 2,
+                    "acc_bits": 29, "value_bits": 17, "y_bits": 16, "forwarding": True, "counters": False}),
+            (UP5K, {"lanes": 1, "cell_units": 1, "rows": 300, "entries": 1024, "layers": 2, "weight_bits": 4}),
+            (GOWIN, {"lanes": 1, "cell_units": 1, "rows": 8, "entries": 1024, "sources": 16, "layers": 2,
+                     "split_banks": True, "counters": False}),
+        ],
+        ids=("ecp5", "ecp5-stacked", "up5k", "gowin-distributed"),
+    )  # fmt: skip
+    def test_core(self, device, options):
+        config = CoreConfig(**options)
+        found = inventory(config, device.family, host_link=False)
+        assert found.totals == built(BareCore(config), device)
+
+    def test_host_link(self):
+        config = CoreConfig(lanes=1, cell_units=1, layers=2, counters=False)
+        found = inventory(config, "ecp5", host_link=True)
+        assert found.totals == built(UartTop(config, clock_hz=50e6, baud=1_000_000), ECP5)
+
+    @pytest.mark.parametrize("lanes", [1, 5])
+    def test_compact_core(self, lanes):
+        """Its other memories are left to Yosys: see below."""
+        options = {"lanes": lanes, "cell_units": 1, "entries": 4096, "sources": 4096, "layers": 2, "counters": False}
+        found = inventory(CoreConfig(compact=True, **options), "ice40", host_link=True).totals
+        made = built(UartTop(CoreConfig(compact=True, **options), clock_hz=50e6, baud=1_000_000), UP5K)
+        assert (found["SPRAM"], found["multiplier"]) == (made["SPRAM"], made["multiplier"]) == (2 * lanes, lanes + 1)
+
+    def test_memories_left_to_yosys(self, tmp_path):
+        netlist = synthesize(emit(Memories(), "top"), "top", UP5K, tmp_path)
+        cells = json.loads(netlist.read_text())["modules"]["top"]["cells"].values()
+        blocks = 0
+        for bits, rows, by_bits in Memories.SHAPES:
+            memory = fit_blocks.Memory("", 1, 1, rows, parts=bits) if by_bits else fit_blocks.Memory("", 1, bits, rows)
+            blocks += fit_blocks.Inventory.of([memory], "ice40").totals["RAM"]
+        assert blocks == sum(cell["type"].startswith("SB_RAM40_4K") for cell in cells)
+
+    @pytest.mark.parametrize("device", [ECP5, UP5K, GOWIN], ids=lambda device: device.name)
+    def test_memories_and_products(self, device):
+        def count(number, resource):
+            return {resource: number} if number else {}
+
+        of_family = rules(device.family)
+        for bits, depth in ((1, 16), (24, 16), (24, 17), (20, 1025), (13, 9000), (50, 300)):
+            blocks = sum(column.stack for column in of_family.RULES.columns(bits, depth))
+            assert built(PipelinedMemory(shape=bits, depth=depth), device) == count(blocks, "RAM"), (bits, depth)
+        for bits, depth in ((16, 64), (24, 256), (29, 512), (24, 513)):
+            blocks = 4 * sum(column.stack for column in of_family.RULES.columns(bits, depth))
+            if of_family.RULES.stores_parts(depth):
+                blocks = of_family.RULES.part_blocks(bits, 4)
+            memory = PartedMemory(shape=signed(bits), parts=4, depth=depth)
+            assert built(memory, device) == count(blocks, "RAM"), (bits, depth)
+        for a, b in ((4, 9), (7, 17), (8, 17), (16, 18), (19, 8)):
+            is_block = of_family.is_block_product(signed(a), signed(b))
+            assert built(Multiplier(signed(a), signed(b)), device) == count(is_block, "multiplier"), (a, b)
+
+
+class TestMeasured:
+    """Against the cores that ``python -m hw.calibrate`` measured and did not fit."""
+
+    @pytest.mark.parametrize("core", coefficients()["held_out"], ids=lambda core: core["target"])
+    def test_held_out(self, core):
+        point = Point(core["target"], CoreConfig(**core["config"]))
+        found = estimate(point.config, point.device, host_link=point.host_link).takes
+        for resource, count in core["takes"].items():
+            within = 0.15 if resource in ("LUT", "FF") else 0
+            assert found.get(resource, 0) == pytest.approx(count, rel=within), resource
+
+    def test_held_out_is_not_fitted(self):
+        fitted, held_out = (
+            [(core["target"], core["config"]) for core in coefficients()[kind]] for kind in ("fitted", "held_out")
+        )
+        assert fitted and {target for target, _ in held_out} >= {"lfe5u-85f", "up5k"}
+        assert not [core for core in held_out if core in fitted]
+
+    def test_every_fitted_core_has_its_blocks(self):
+        for core in coefficients()["fitted"]:
+            point = Point(core["target"], CoreConfig(**core["config"]))
+            found = inventory(point.config, point.device.family, host_link=point.host_link).totals
+            assert found == {name: n for name, n in core["takes"].items() if n and name not in ("LUT", "FF")}, core
+
+    @pytest.mark.parametrize("model", ["ecp5", "gowin", "ice40", "ice40-compact"])
+    def test_every_size_has_a_coefficient(self, model):
+        family, *compact = model.split("-")
+        config = CoreConfig(lanes=2, cell_units=1, compact=bool(compact), counters=not compact)
+        labels = set()
+        for host_link in (False, True):
+            parts = sizes(config, inventory(config, family, host_link=host_link), host_link=host_link)
+            labels |= parts.keys()
+            for of_components in coefficients()["models"][model]["logic"].values():
+                assert all(each.keys() <= of_components[component].keys() for component, each in parts.items())
+        assert labels == {label for _, label in COMPONENTS} - ({"queue of a lane", "counters"} if compact else set())
+
+
+class TestEstimate:
+    def test_device_without_room(self):
+        takes = {"LUT": 25_000, "FF": 100, "RAM": 57, "multiplier": 28}
+        found = Estimate(DEVICES["lfe5u-25f"], takes, 80)
+        assert found.over == ["LUT", "RAM"] and not found.fits
+        assert found.told(found.over) == "25,000 of 24,288 LUTs and 57 of 56 block RAMs"
+        assert found.told(["multiplier"]) == "28 of 28 multipliers"
+        full = replace(found, takes=takes | {"LUT": 24_288, "RAM": 56})
+        assert full.fits and full.crowded == ["LUT"]
+
+    def test_more_of_anything_takes_more(self):
+        base = CoreConfig(lanes=4, cell_units=2, layers=3)
+        least = estimate(base, ECP5).takes
+        for more in (
+            {"lanes": 8}, {"cell_units": 4}, {"layers": 8}, {"acc_bits": 32}, {"hops": 2}, {"queue_depth": 64},
+            {"forwarding": True}, {"rows": 512},
+        ):  # fmt: skip
+            found = estimate(replace(base, **more), ECP5).takes
+            assert found["LUT"] > least["LUT"] and found["RAM"] >= least["RAM"], more
+        assert estimate(replace(base, counters=False), ECP5).takes["FF"] < least["FF"]
+        assert estimate(base, ECP5, host_link=True).takes["RAM"] == least["RAM"] + 1
+
+    def test_command(self, capsys):
+        assert fit.main(["--device", "lfe5u-85f", "--lanes", "4", "--cell-units", "2"]) == 0
+        out = capsys.readouterr().out
+        assert "4 lanes on lfe5u-85f, estimated" in out
+        for word in ("LUTs", "83,640", "flip-flops", "block RAMs", "208", "multipliers", "156", "clock, class"):
+            assert word in out, word
+        assert fit.main(["--board", "tang-primer-20k", "--lanes", "16"]) == 1
+        assert fit.main(["--device", "up5k", "--lanes", "3"]) == 2
+        assert capsys.readouterr().err == "error: cell_units is 2; it must divide lanes, which is 3\n"
+
+
+@pytest.fixture(scope="module")
+def network():
+    return random_fixed_network(np.random.default_rng(0), inputs=40, layers=[128], outputs=10, weight_density=0.3)
+
+
+@pytest.fixture(scope="module")
+def model(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "network.safetensors"
+    save(Model("network", None, network), path)
+    return path
+
+
+class TestLanes:
+    def test_fastest(self, network):
+        target = Target.of(None, "lfe5u-25f")
+        found = list(candidates(network, target, split_banks=True))
+        chosen = fastest(found, target)
+        fitting = [one for one in found if one.estimate.fits]
+        assert 1 < chosen.config.lanes < 64 and len(fitting) < len(found)
+        assert all(one.speed <= chosen.speed / 0.98 for one in fitting if not one.estimate.crowded)
+        assert all(one.config.split_banks and one.config.lanes % one.config.cell_units == 0 for one in found)
+
+    def test_cell_units_as_given(self, network):
+        found = list(candidates(network, Target.of("ulx3s-85f", None), 2))
+        assert {one.config.cell_units for one in found} == {2} and found[0].config.lanes == 2
+
+    def test_compact(self, network):
+        """A compact core has one cell unit, and more lanes are worth little beside its cycles for each unit."""
+        target = Target.of("icebreaker", None)
+        found = list(candidates(network, target, compact=True, counters=False))
+        assert {one.config.cell_units for one in found} == {1} and found[-1].config.lanes == 16
+        one, *_, last = (each.cycles for each in found if each.estimate.fits)
+        assert 37 * 128 < last < one
+
+    def test_clock_of_a_board(self, network, monkeypatch):
+        """A core is worth no more than the board's clock, and one that misses it is taken only if all do."""
+        monkeypatch.setattr(fit, "clock_class", lambda family, fill: 100 if fill < 0.3 else 70)
+
+        def choose(frequency):
+            found = list(candidates(network, target := Target.of("ulx3s-85f", None, frequency)))
+            return fastest(found, target), {one.mhz for one in found if one.estimate.fits}
+
+        slow, both = choose(80.0), choose(50.0)
+        assert slow[1] == {80.0, 70} and slow[0].mhz == 80.0 and max(slow[0].estimate.shares.values()) < 0.3
+        assert both[1] == {50.0} and both[0].config.lanes > slow[0].config.lanes
+        missed, speeds = choose(200.0)
+        assert speeds == {100, 70} and not missed.meets
+
+    def test_none_fits(self):
+        huge = random_fixed_network(np.random.default_rng(0), inputs=40, layers=[400], outputs=9, weight_density=1.0)
+        target = Target.of(None, "gw2a-18")
+        with pytest.raises(FitError, match=r"no core for this network fits gw2a-18: .* need [\d,]+ of 46 block RAMs"):
+            fastest(list(candidates(huge, target)), target)
+
+    def test_nearest(self, network):
+        target = Target.of(None, "lfe5u-25f")
+        config = CoreConfig.fitting(network, 16, cell_units=16)
+        with pytest.raises(FitError) as caught:
+            check(config, network, target)
+        said = re.fullmatch(
+            r"16 lanes and 16 cell units need .*[\d,]+ of 56 block RAMs.* of lfe5u-25f, by estimate; the nearest that "
+            r"fits has (\d+) lanes and (\d+) cell units?, and a device lfe5u-\d5f would hold it; --no-fit-check .*",
+            str(caught.value),
+        )
+        nearest = CoreConfig.fitting(network, int(said[1]), cell_units=int(said[2]))
+        assert check(nearest, network, target).fits
+
+
+class TestBuild:
+    def run(self, model, *arguments):
+        return build.main(["--model", str(model), "--out", "out", *arguments])
+
+    @pytest.fixture(autouse=True)
+    def tools(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        return FakeTools(tmp_path / "bin", monkeypatch)
+
+    def test_refused_before_any_tool_runs(self, model, tmp_path, capsys):
+        assert self.run(model, "--board", "tang-primer-20k", "--lanes", "32") == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: 32 lanes and 2 cell units need ") and error.count("\n") == 1
+        assert re.search(r"[\d,]+ of 46 block RAMs", error) and "the nearest that fits has" in error
+        assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+        assert self.run(model, "--device", "lfe5u-25f", "--lanes", "2", "--cell-units", "1") == 2
+        assert "yosys is not installed" in capsys.readouterr().err
+
+    def test_on_all_the_same(self, model, capsys, monkeypatch):
+        design = Design({}, DEVICES["gw2a-18"], 75.0, VERILOG)
+        monkeypatch.setattr(build, "design", lambda options, config: design)
+        assert self.run(model, "--device", "gw2a-18", "--lanes", "32", "--no-fit-check") == 2
+        assert "yosys is not installed" in capsys.readouterr().err
+
+    def test_auto(self, model, capsys, monkeypatch):
+        asked = []
+        monkeypatch.setattr(build, "configure", lambda path, *numbers, **core: asked.append(numbers) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            self.run(model, "--device", "lfe5u-25f", "--lanes", "auto")
+        rows = [line.split() for line in capsys.readouterr().out.splitlines() if "chosen" in line]
+        assert [(int(row[0]), int(row[1])) for row in rows] == asked
+
+    def test_auto_needs_a_target(self, model, capsys):
+        assert self.run(model, "--lanes", "auto") == 2
+        assert capsys.readouterr().err == (
+            "error: --lanes auto is for what a board or a device holds; give --board or --device, too\n"
+        )
+        with pytest.raises(SystemExit):
+            self.run(model, "--lanes", "many")
+        assert "argument --lanes: 'many' is neither a number nor 'auto'" in capsys.readouterr().err
+
+
+def test_report_shows_estimated_beside_actual(tmp_path):
+    path = (Step("a", "", 1.0),)
+    cells = {"TRELLIS_COMB": (1000, 24288), "TRELLIS_FF": (800, 24288), "DP16KD": (12, 56)}
+    routed = Report("lfe5u-25f", 1, {"clk": 70.0}, cells, {"clk -> clk": path}, 1.0, tmp_path, tmp_path)
+    expected = Estimate(DEVICES["lfe5u-25f"], {"LUT": 1100, "FF": 800, "RAM": 12, "multiplier": 0}, 65)
+    report = describe(
+        {"device": "lfe5u-25f"}, 75.0, [routed], seeds=[1], paths=[], parts=[], tools={}, seconds={}, estimate=expected
+    )
+    assert report["estimate"] == {
+        "mhz_class": 65,
+        "resources": {
+            "LUT": {"estimated": 1100, "actual": 1000}, "FF": {"estimated": 800, "actual": 800},
+            "RAM": {"estimated": 12, "actual": 12},
+        },
+    }  # fmt: skip
+    console = Console(width=120, record=True, file=io.StringIO())
+    print_report(report, console)
+    text = console.export_text()
+    for words in ("estimate, LUTs", "1,100 for 1,000 (+10%)", "800 for 800 (+0%)", "class of 65 MHz"):
+        assert words in text, words
+
+
+class TestCalibration:
+    def measured(self, factor=1.0, target="lfe5u-85f"):
+        """Return cores that take exactly what made-up coefficients say."""
+        points = [point for point in POINTS if point.target == target]
+        for point in points:
+            blocks = inventory(point.config, point.device.family, host_link=point.host_link)
+            measures = sizes(point.config, blocks, host_link=point.host_link)
+            takes = {component: {"LUT": factor * 3 * sum(each.values())} for component, each in measures.items()}
+            yield point, {"components": takes}
+
+    def test_least_squares(self):
+        """Cores that were fitted to are told again, by coefficients that are not negative."""
+        measured = list(self.measured())
+        found = fit_logic(measured, "LUT")
+        for point, figures in measured:
+            blocks = inventory(point.config, "ecp5", host_link=False)
+            for component, measures in sizes(point.config, blocks, host_link=False).items():
+                total = sum(found[component][name] * size for name, size in measures.items())
+                assert total == pytest.approx(figures["components"][component]["LUT"], rel=0.02, abs=1), component
+        assert min(value for each in found.values() for value in each.values()) >= 0
+
+    def test_another_family(self):
+        base = fit_logic(list(self.measured()), "LUT")
+        scaled = scale_logic(base, list(self.measured(2.0)), "LUT")
+        for component, each in base.items():
+            assert scaled[component] == pytest.approx({name: 2 * value for name, value in each.items()}, rel=0.02)
+
+    def test_clock_classes(self):
+        assert clock_classes([]) is None
+        assert clock_classes([(0.6, 100.0)]) == [(0.25, 90), (0.5, 90), (0.75, 90), (1.0, 90)]
+        routes = [(0.1, 110.0), (0.2, 120.0), (0.25, 90.0), (0.5, 130.0), (0.9, 70.0)]
+        assert clock_classes(routes) == [(0.25, 95), (0.5, 95), (0.75, 95), (1.0, 60)]
+
+    def test_a_core_is_measured_once(self, tmp_path, monkeypatch):
+        design = Design({}, ECP5, 75.0, VERILOG)
+        monkeypatch.setattr(Point, "design", lambda self: design)
+        fakes = FakeTools(tmp_path / "bin", monkeypatch)
+        fakes.add_flow({})
+        packed = "Info:  TRELLIS_COMB: 12/ 83640 0%\nInfo:  DP16KD: 3/ 208 1%\nInfo:  DTR: 0/ 1 0%"
+        fakes.add("nextpnr-ecp5", f"cat <<'END'\n{packed}\nEND")
+        point = Point("lfe5u-85f", CoreConfig())
+        found = calibrate.measure(point, tmp_path, tmp_path / "work")
+        assert found["packed"] == {"LUT": 12, "FF": 0, "RAM": 3, "multiplier": 0}
+        assert found["components"]["lane without its queue"] == {"FF": 1, "LUT": 4, "multiplier": 1}
+        fakes.add("yosys", "exit 1")
+        assert calibrate.measure(point, tmp_path, tmp_path / "work") == found
+        design = replace(design, verilog=VERILOG + "// changed")
+        with pytest.raises(calibrate.FlowError, match="yosys failed"):
+            calibrate.measure(point, tmp_path, tmp_path / "work")
