@@ -130,13 +130,23 @@ def compact_core(core: wiring.Component) -> Module:
         core.best_valid.eq(output.best_valid),
     ]
 
-    # Errors: the first is kept.
-    with m.If(core.reset | core.clear_error):
+    # Errors: the first is kept. Each passes a register first.
+    clears = core.reset | core.clear_error
+    told = [
+        (
+            delay(m, Mux(clears, Error.NONE, error), 1, f"{name}_error", init=0),
+            delay(m, detail, 1, f"{name}_detail"),
+        )
+        for name, error, detail in (
+            ("extra", core.extra_error, core.extra_detail),
+            ("decoder", decoder.error, decoder.detail),
+            ("loader", loader.error, loader.detail),
+        )
+    ]
+    with m.If(clears):
         m.d.sync += core.error.eq(Error.NONE)
     with m.Elif(core.error == Error.NONE):
-        for error, detail in (
-            (core.extra_error, core.extra_detail), (decoder.error, decoder.detail), (loader.error, loader.detail)
-        ):  # fmt: skip
+        for error, detail in told:
             with m.If(error != Error.NONE):
                 m.d.sync += [core.error.eq(error), core.detail.eq(detail)]
     return m

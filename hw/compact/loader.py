@@ -68,6 +68,11 @@ class CompactLoader(wiring.Component):
 
     def __init__(self, config: CoreConfig):
         self._config = config
+        #: Numbers of the NETWORK record, in their order, and the most that each may be.
+        self._bounded = (
+            ("inputs", config.sources), ("layer_count", config.layers), ("readout", 1), ("rows", config.rows),
+            ("output_base", config.sources), ("outputs", 65535),
+        )  # fmt: skip
         super().__init__({
             "i": In(stream.Signature(32)), "restart": In(1), "idle": In(1),
             "write": Out(LoadWrite(config)), "network": Out(NetworkDescription(config)), "loaded": Out(1),
@@ -88,8 +93,7 @@ class CompactLoader(wiring.Component):
         ]
         takes = Signal()  # a word of data
         fits = self._write(m, kind, select, address, valid, takes, checksum)
-        most, exceeds = Signal(HALF_BITS), Signal()  # of a number that is bounded
-        m.d.comb += exceeds.eq(word > most)
+        exceeds = self._compare(m, kind, address)
 
         def fail(error, detail=word):
             m.d.comb += [self.error.eq(error), self.detail.eq(detail)]
@@ -131,7 +135,7 @@ class CompactLoader(wiring.Component):
                     m.d.sync += remaining.eq(remaining - 1)
                     with m.If(remaining == 1):
                         m.next = "HEADER"
-                    self._take_word(m, kind, select, address, checksum, started, fits, most, exceeds, fail)
+                    self._take_word(m, kind, select, address, checksum, started, fits, exceeds, fail)
                 restart()
 
             with m.State("FAILED"):
@@ -144,18 +148,16 @@ class CompactLoader(wiring.Component):
         is_directory, is_entry = kind == LoadKind.DIRECTORY, kind == LoadKind.ENTRY
         is_shifts = (kind == LoadKind.LAYER) & (address == 1) & (select < config.layers)
         is_unit = Cat(kind == each for each in (LoadKind.UNIT, *BIASES, LoadKind.STATE)).any()
-        end, is_inside = Signal(COUNTED_BITS), Signal()
+        # Whether the address is inside follows from registers of the cycle before; words do not come in every cycle.
+        end, is_address, is_inside = Signal(COUNTED_BITS), Signal(reset_less=True), Signal()
         with m.If(is_directory):
             m.d.comb += end.eq(config.sources)
         with m.Elif(is_entry):
             m.d.comb += end.eq(config.entries)
         with m.Else():
             m.d.comb += end.eq(config.rows << config.lane_bits)
-        m.d.comb += is_inside.eq(
-            (address < end)
-            & (select < Mux(is_unit, config.cell_units, config.lanes))
-            & (~is_entry | (word[10:26] < config.rows))
-        )
+        m.d.sync += is_address.eq((address < end) & (select < Mux(is_unit, config.cell_units, config.lanes)))
+        m.d.comb += is_inside.eq(is_address & (~is_entry | (word[10:26] < config.rows)))
 
         # The second word of a source, and a second write in the cycle after.
         second, again = Signal(), Signal()
@@ -185,7 +187,21 @@ class CompactLoader(wiring.Component):
             m.d.comb += write.address.eq(Cat(again, select))
         return is_inside | (is_directory & ~second)  # the first word of a source is judged with the second
 
-    def _take_word(self, m, kind, select, address, checksum, started, fits, most, exceeds, fail):
+    def _compare(self, m, kind, address):
+        """Return whether the word is more than the number that it stands for may be.
+
+        That follows from the record alone and is told a cycle before the word.
+        """
+        most = Signal(HALF_BITS, reset_less=True)
+        m.d.sync += most.eq(self._config.acc_bits)
+        with m.If(kind == LoadKind.NETWORK):
+            for index, (_, limit) in enumerate(self._bounded):
+                with m.If(address == index):
+                    m.d.sync += most.eq(limit)
+        word = self.i.payload
+        return (word[HALF_BITS:] != 0) | (word[:HALF_BITS] > most)
+
+    def _take_word(self, m, kind, select, address, checksum, started, fits, exceeds, fail):
         """Check one data word of a record, and take what the network's description needs."""
         config, network, word = self._config, self.network, self.i.payload
         layer = network.layers[select[: config.layer_bits]]
@@ -199,21 +215,15 @@ class CompactLoader(wiring.Component):
                     fail(Error.LOAD_ORDER)
                 with m.Case(2), m.If(word != config.config_id):
                     fail(Error.LOAD_CONFIG)
-                with m.Case(3):
-                    m.d.comb += most.eq(config.acc_bits)
-                    with m.If(exceeds):
-                        fail(Error.LOAD_CAPACITY)
+                with m.Case(3), m.If(exceeds):
+                    fail(Error.LOAD_CAPACITY)
 
             with m.Case(LoadKind.NETWORK):
-                for index, (name, limit) in enumerate((
-                    ("inputs", config.sources), ("layer_count", config.layers), ("readout", 1),
-                    ("rows", config.rows), ("output_base", config.sources), ("outputs", 65535),
-                )):  # fmt: skip
+                for index, (name, _) in enumerate(self._bounded):
                     with m.If(address == index):
-                        m.d.comb += most.eq(limit)
                         m.d.sync += network[name].eq(word)
-                with m.If((address < 6) & (exceeds | ((word == 0) & (address != 2)))):
-                    fail(Error.LOAD_CAPACITY)
+                        with m.If(exceeds | ((word == 0) if name != "readout" else 0)):
+                            fail(Error.LOAD_CAPACITY)
 
             with m.Case(LoadKind.LAYER):
                 rows_end = word[:16] + word[16:]
