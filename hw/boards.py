@@ -37,6 +37,8 @@ class Board:
         MHz that the core is clocked with by default.
     lanes : int
         Lanes that are built by default.
+    compact : bool
+        Whether it is a compact core (:class:`hw.config.CoreConfig`) that is built by default.
     reset : tuple
         Name and number of the button that resets the core, high when pressed.
     loaded, busy, error : tuple
@@ -57,6 +59,7 @@ class Board:
     loaded: tuple[str, int]
     busy: tuple[str, int]
     error: tuple[str, int]
+    compact: bool = False
     resources: tuple[Resource, ...] = ()
     pack_options: tuple[str, ...] = ()
 
@@ -97,8 +100,8 @@ BOARDS = {
         ),
         Board(
             name="icebreaker", platform=ICEBreakerPlatform, device=DEVICES["up5k"],
-            oscillator=12 * MHZ, frequency=18, lanes=4, reset=("button", 0),
-            loaded=("led_g", 0), busy=("led_g", 1), error=("led_r", 0),
+            oscillator=12 * MHZ, frequency=24, lanes=4, reset=("button", 0),
+            loaded=("led_g", 0), busy=("led_g", 1), error=("led_r", 0), compact=True,
             # The green LED in the middle of the part that can be broken off.
             resources=(
                 Resource("led_g", 1, Pins("1", dir="o", conn=("pmod", 2)), Attrs(IO_STANDARD="SB_LVCMOS")),

@@ -86,6 +86,8 @@ def configure(
     split_banks: bool = True,
     forwarding: bool = False,
     hops: int = 1,
+    compact: bool = False,
+    counters: bool = True,
 ) -> Build:
     """Load a model, choose the configuration that fits it, and compile it for that.
 
@@ -97,10 +99,10 @@ def configure(
         If the model file is bad, holds no integer network, or fits no configuration.
     """
     model = read_network(path)
-    units = default_cell_units(lanes) if cell_units is None and lanes > 0 else cell_units
+    usual = 1 if compact or lanes < 1 else default_cell_units(lanes)
     config = CoreConfig.fitting(
-        model.fixed, lanes, cell_units=units, queue_depth=queue_depth, split_banks=split_banks, forwarding=forwarding,
-        hops=hops,
+        model.fixed, lanes, cell_units=usual if cell_units is None else cell_units, queue_depth=queue_depth,
+        split_banks=split_banks, forwarding=forwarding, hops=hops, compact=compact, counters=counters,
     )  # fmt: skip
     return Build(model, config, compile(model.fixed, config.capacity))
 
@@ -206,6 +208,21 @@ def design(options: argparse.Namespace, config: CoreConfig) -> Design:
     return board_design(config, BOARDS[options.board], options.frequency, options.baud or BAUD)
 
 
+def core_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of :class:`hw.config.CoreConfig` that have nothing to do with the number of lanes."""
+    compact = options.compact
+    if compact is None:
+        compact = options.board is not None and BOARDS[options.board].compact
+    return {
+        "queue_depth": options.queue_depth,
+        "split_banks": not compact if options.split_banks is None else options.split_banks,
+        "forwarding": options.forwarding,
+        "hops": options.hops,
+        "compact": compact,
+        "counters": not compact,
+    }
+
+
 def choose_lanes(options: argparse.Namespace, core: dict[str, Any], console: Console) -> tuple[int, int | None]:
     """Return how many lanes and cell units to build; print what was considered where that is to be found.
 
@@ -266,7 +283,7 @@ def run_tools(options: argparse.Namespace, config: CoreConfig, out: Path, consol
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments, model=DIGITS)
     console = Console(stderr=True)
-    core = {name: getattr(options, name) for name in ("queue_depth", "split_banks", "forwarding", "hops")}
+    core = core_options(options)
     try:
         check_target(options)
         lanes, cell_units = choose_lanes(options, core, console)

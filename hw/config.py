@@ -13,6 +13,7 @@ from golden.network import FixedNetwork
 REVISION = 2  #: of the datapath and its memory layout; part of every configuration identity
 COMPACT_WORD_BITS = 16  #: of a compact lane's list memory: an entry, or an address in it
 DIRECTORY_ROWS = 4  #: of that memory for each source, the last one unused
+SINGLE_PORT_ROWS = 1 << 14  #: of a block of single-port RAM
 
 
 def _bits(count: int) -> int:
@@ -131,14 +132,19 @@ class CoreConfig:
     def fitting(cls, network: FixedNetwork, lanes: int, *, activity=None, **options) -> CoreConfig:
         """Return a configuration that holds ``network``, rounded up to what memories come in anyway.
 
-        Rows and sources become powers of two, entries a multiple of 1,024 (a block RAM of 18-bit entries), the width
-        of a sum a multiple of 4, so that similar networks load too. ``activity``: events a step of each source, for
+        Rows and sources become powers of two, entries a multiple of 1,024 (a block RAM of 18-bit entries; of a compact
+        core all that the block of single-port RAM holds), the width of a sum a multiple of 4, so that similar networks
+        load too. ``activity``: events a step of each source, for
         dealing units to lanes as the compiler will. ``options``: further parameters.
         """
         needs = required(network, lanes, activity=activity)
+        sources, entries = 1 << _bits(needs["sources"]), -(-max(1, needs["entries"]) // 1024) * 1024
+        if options.get("compact"):
+            directory = DIRECTORY_ROWS * sources
+            entries = -(-(entries + directory) // SINGLE_PORT_ROWS) * SINGLE_PORT_ROWS - directory
         return cls(
-            lanes=lanes, rows=max(2, 1 << _bits(needs["rows"])), entries=-(-max(1, needs["entries"]) // 1024) * 1024,
-            sources=1 << _bits(needs["sources"]), layers=max(2, needs["layers"]), weight_bits=needs["weight_bits"],
+            lanes=lanes, rows=max(2, 1 << _bits(needs["rows"])), entries=entries, sources=sources,
+            layers=max(2, needs["layers"]), weight_bits=needs["weight_bits"],
             y_bits=needs["y_bits"], value_bits=needs["value_bits"], acc_bits=max(16, -(-needs["acc_bits"] // 4) * 4),
             **options,
         )  # fmt: skip

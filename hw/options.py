@@ -42,10 +42,16 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
     )
     parser.add_argument("--queue-depth", type=int, default=16, help="events a lane queues (default: %(default)s)")
     parser.add_argument(
+        "--compact",
+        action=argparse.BooleanOptionalAction,
+        help="a small core rather than a fast one, for a device of a few thousand cells: one cell unit that takes its "
+        "time, no counters (default: as suits the board, else no)",
+    )
+    parser.add_argument(
         "--split-banks",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="accumulator banks in memories of their own: reading sums then costs lanes nothing (default: yes)",
+        help="accumulator banks in memories of their own: reading sums then costs lanes nothing (default: yes; not in "
+        "a compact core)",
     )
     parser.add_argument(
         "--forwarding",

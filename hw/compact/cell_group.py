@@ -106,7 +106,7 @@ class CellGroup(wiring.Component):
             self.update.source.eq(unit.id),
             self.update.h.eq(cell.h_next),
             self.update.fires.eq(cell.fires),
-            self.update.y.eq(cell.y),
+            self.update.y.eq(Mux(cell.fires, cell.y, 0)),
         ]
         result = self.result.payload
         m.d.comb += [result.tag.eq(tag), result.tag.final.eq(is_last), result.id.eq(unit.id)]

@@ -3,9 +3,12 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from golden.fanout import required
 from hw.config import CoreConfig
+from tests.networks import random_fixed_network
 
 LIMITS = {
     "lanes": (1, 64), "cell_units": (1, 64), "rows": (1, 4096), "entries": (2, 1 << 18), "sources": (2, 32768),
@@ -71,6 +74,13 @@ def test_lists_and_directory_of_a_compact_lane_share_a_memory():
     assert CoreConfig(**COMPACT, entries=16384 - 4 * 256, sources=256).list_bits == 14
     assert CoreConfig(**COMPACT, entries=16384 - 4 * 256 + 1, sources=256).list_bits == 15
     assert CoreConfig(**COMPACT, entries=65536 - 4 * 256, sources=256).list_bits == 16
+
+
+def test_fitting_a_compact_core_fills_its_list_memory():
+    network = random_fixed_network(np.random.default_rng(0), inputs=9, layers=[40], outputs=5, weight_density=0.5)
+    config = CoreConfig.fitting(network, **COMPACT)
+    assert (config.sources, config.entries, config.list_bits) == (64, 16384 - 4 * 64, 14)
+    assert required(network, 4)["entries"] <= config.entries
 
 
 def test_positional_arguments_are_refused():
