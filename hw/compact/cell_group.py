@@ -58,18 +58,21 @@ class CellGroup(wiring.Component):
         m = Module()
         config, job, tag = self._config, self.job, self.job.tag
         m.submodules.cell = cell = Cell(config)
-        lane, row = Signal(range(config.lanes)), Signal(config.row_bits)
+        lane, row = Signal(range(max(2, config.lanes))), Signal(config.row_bits)
         rows_left = Signal(config.row_bits + 1)
         is_last_lane, is_last = Signal(), Signal()
         m.d.comb += [is_last_lane.eq(lane == config.lanes - 1), is_last.eq(is_last_lane & (rows_left == 1))]
 
-        # A count of markers is ahead of the need if their difference, modulo the width, is not negative.
+        # A count of markers is ahead of the need if their difference, modulo the width, is not negative. What is needed
+        # takes some subtractions to know, and stays.
+        need_inputs, need_layers = Signal.like(job.need_inputs), Signal.like(job.need_layers)
+        m.d.sync += [need_inputs.eq(job.need_inputs), need_layers.eq(job.need_layers)]
         ready = Signal()
         with m.Switch(lane):
             for number, (inputs, layers) in enumerate(zip(self.inputs_passed, self.layers_passed, strict=True)):
                 with m.Case(number):
-                    ahead = ~(layers - job.need_layers)[config.marker_bits - 1]
-                    m.d.comb += ready.eq(ahead & (~job.first_layer | ~(inputs - job.need_inputs)[1]))
+                    ahead = ~(layers - need_layers)[config.marker_bits - 1]
+                    m.d.comb += ready.eq(ahead & (~job.first_layer | ~(inputs - need_inputs)[1]))
 
         busy, moves_on = Signal(), Signal()
         with m.FSM():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Array, Module, Signal
+from amaranth import Array, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -46,11 +46,8 @@ class EventQueue(wiring.Component):
         write, read = events.write_port(), events.read_port()
         tail = Signal(range(self.DEPTH))
         heads = Array(Signal.like(tail, name=f"head_{lane}") for lane in range(lanes))
-        turn = Signal(range(lanes))
-        m.d.sync += turn.eq(turn + 1)
-        if lanes & (lanes - 1):
-            with m.If(turn == lanes - 1):
-                m.d.sync += turn.eq(0)
+        turn = Signal(range(max(2, lanes)))
+        m.d.sync += turn.eq(Mux(turn == lanes - 1, 0, turn + 1))
 
         head, waiting, goes, crowded = Signal.like(tail), Signal.like(tail), Signal(), Signal(lanes)
         m.d.comb += [
