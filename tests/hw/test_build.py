@@ -86,6 +86,20 @@ def test_a_failed_build_leaves_the_earlier_one(built, model, monkeypatch):
     assert [path.name for path in built.parent.iterdir()] == ["small"]
 
 
+def test_compact_where_asked_for_or_where_the_board_is_small():
+    def chosen(*arguments):
+        return build.core_options(build.parse(list(arguments), model=build.DIGITS))
+
+    small = {"compact": True, "split_banks": False, "counters": False}
+    usual = {"compact": False, "split_banks": True, "counters": True}
+    for arguments, wanted in (
+        ([], usual), (["--compact"], small), (["--board", "icebreaker"], small), (["--board", "ulx3s-85f"], usual),
+        (["--board", "icebreaker", "--no-compact"], usual), (["--device", "up5k"], usual),
+    ):  # fmt: skip
+        options = chosen(*arguments)
+        assert {name: options[name] for name in wanted} == wanted, arguments
+
+
 @pytest.mark.parametrize("top", list(build.TOPS))
 def test_lint(built, top):
     command, environment = verilator_command()
@@ -95,8 +109,13 @@ def test_lint(built, top):
 
 
 @pytest.mark.parametrize(
-    "shape", [{"lanes": 4, "cell_units": 4, "split_banks": True}, {"lanes": 1, "cell_units": 1}, {"forwarding": True}]
-)
+    "shape",
+    [
+        {"lanes": 4, "cell_units": 4, "split_banks": True}, {"lanes": 1, "cell_units": 1}, {"forwarding": True},
+        {"lanes": 3, "cell_units": 1, "counters": False, "compact": True},
+        {"lanes": 1, "cell_units": 1, "counters": False, "compact": True},
+    ],
+)  # fmt: skip
 def test_lint_of_other_shapes(shape, tmp_path):
     verilog = tmp_path / "egret_core.v"
     verilog.write_text(emit(Core(CoreConfig(**shape)), verilog.stem))
@@ -123,6 +142,7 @@ def test_synthesis(built, target, tmp_path, monkeypatch):
         (["--lanes", "0"], "lanes is 0; it must be from 1 to 64"),
         (["--lanes", "65"], "lanes is 65; it must be from 1 to 64"),
         (["--lanes", "4", "--cell-units", "3"], "cell_units is 3; it must divide lanes, which is 4"),
+        (["--compact", "--split-banks"], "split_banks is True; it must be False where compact is True"),
         (["--queue-depth", "7"], "queue_depth is 7; it must be 8, 16, 32 or 64"),
         (["--model", "no/such/file"], "model file no/such/file: there is no such file; train or convert a model"),
         (["--out", "{folder}"], "{folder} exists and is no earlier build; choose another --out"),
