@@ -65,6 +65,22 @@ CASES = (
         CoreConfig(lanes=8, cell_units=1, rows=8, entries=2048, sources=256, acc_bits=20),
         aim=75,
     ),
+    Case(
+        "up5k-4",
+        "up5k",
+        CoreConfig(
+            lanes=4,
+            cell_units=1,
+            rows=64,
+            entries=16384 - 4 * 256,
+            sources=256,
+            acc_bits=24,
+            counters=False,
+            compact=True,
+        ),
+        aim=24,
+        clock=24,
+    ),
 )
 
 
@@ -94,7 +110,7 @@ def describe(config: CoreConfig) -> str:
     """Return what distinguishes a configuration, as the table tells it."""
     parts = [f"{config.lanes} lanes", f"{config.cell_units} cell unit{'s' * (config.cell_units > 1)}"]
     parts += [f"{config.weight_bits}-bit weights"] * (config.weight_bits != 8)
-    parts += [name.replace("_", " ") for name in ("split_banks", "forwarding") if getattr(config, name)]
+    parts += [name.replace("_", " ") for name in ("compact", "split_banks", "forwarding") if getattr(config, name)]
     parts += [f"{config.hops} hops"] * (config.hops > 1)
     return ", ".join(parts)
 
