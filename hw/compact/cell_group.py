@@ -21,7 +21,7 @@ class CellGroup(wiring.Component):
     """Update the units of all lanes, one after the other, and hand on what they send.
 
     A job's units come row by row, and in each row lane by lane; each waits until its lane has passed the markers that
-    the job names. A unit takes 37 cycles, one of the readout 6, until its result is taken. The job's last unit always
+    the job names. A unit takes 38 cycles, one of the readout 7, until its result is taken. The job's last unit always
     has a result, marked ``final``.
 
     Members
