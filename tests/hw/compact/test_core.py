@@ -18,7 +18,6 @@ CONFIGS = [
     CoreConfig(**dict(zip(VARIED, values, strict=True)), cell_units=1, layers=4, counters=False, compact=True)
     for values in (
         (4, 64, 15360, 256, 8, 8, 9, 24),
-        (1, 64, 8192, 200, 8, 12, 16, 26),
         (3, 40, 4096, 512, 4, 15, 16, 28),
     )
 ]
