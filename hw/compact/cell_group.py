@@ -56,28 +56,29 @@ class CellGroup(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, job, tag = self._config, self.job, self.job.tag
+        config = self._config
+        # What the job asks for takes the sequencer some logic to know, and stays.
+        job = Signal.like(self.job)
+        m.d.sync += job.eq(self.job)
+        tag = job.tag
         m.submodules.cell = cell = Cell(config)
         lane, row = Signal(range(max(2, config.lanes))), Signal(config.row_bits)
         rows_left = Signal(config.row_bits + 1)
         is_last_lane, is_last = Signal(), Signal()
         m.d.comb += [is_last_lane.eq(lane == config.lanes - 1), is_last.eq(is_last_lane & (rows_left == 1))]
 
-        # A count of markers is ahead of the need if their difference, modulo the width, is not negative. What is needed
-        # takes some subtractions to know, and stays.
-        need_inputs, need_layers = Signal.like(job.need_inputs), Signal.like(job.need_layers)
-        m.d.sync += [need_inputs.eq(job.need_inputs), need_layers.eq(job.need_layers)]
+        # A count of markers is ahead of the need if their difference, modulo the width, is not negative.
         ready = Signal()
         with m.Switch(lane):
             for number, (inputs, layers) in enumerate(zip(self.inputs_passed, self.layers_passed, strict=True)):
                 with m.Case(number):
-                    ahead = ~(layers - need_layers)[config.marker_bits - 1]
-                    m.d.comb += ready.eq(ahead & (~job.first_layer | ~(inputs - need_inputs)[1]))
+                    ahead = ~(layers - job.need_layers)[config.marker_bits - 1]
+                    m.d.comb += ready.eq(ahead & (~job.first_layer | ~(inputs - job.need_inputs)[1]))
 
-        busy, moves_on = Signal(), Signal()
+        busy, moves_on, kind = Signal(), Signal(), Signal(ResultKind)
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
-                m.d.sync += [lane.eq(0), row.eq(job.base), rows_left.eq(job.rows), self.idle.eq(0)]
+                m.d.sync += [lane.eq(0), row.eq(self.job.base), rows_left.eq(self.job.rows), self.idle.eq(0)]
                 m.next = "WAIT"
             with m.State("WAIT"), m.If(ready):
                 m.d.comb += cell.start.eq(1)
@@ -87,9 +88,12 @@ class CellGroup(wiring.Component):
                 with m.If(cell.done):
                     m.next = "RESULT"
             with m.State("RESULT"):
-                m.d.comb += busy.eq(1)
-                has_result = (self.result.payload.kind != ResultKind.NONE) | is_last
-                m.d.comb += [self.result.valid.eq(has_result), moves_on.eq(self.result.ready | ~has_result)]
+                has_result = (kind != ResultKind.NONE) | is_last
+                m.d.comb += [
+                    busy.eq(1),
+                    self.result.valid.eq(has_result),
+                    moves_on.eq(self.result.ready | ~has_result),
+                ]
                 with m.If(moves_on):
                     m.d.sync += lane.eq(lane + 1)
                     m.next = "WAIT"
@@ -99,8 +103,8 @@ class CellGroup(wiring.Component):
                         m.d.sync += self.idle.eq(1)
                         m.next = "IDLE"
 
-        self._connect_lanes(m, cell, lane, row)
-        unit = self._connect_memories(m, cell, Cat(lane[: config.lane_bits], row), busy)
+        self._connect_lanes(m, cell, job, lane, row)
+        unit = self._connect_memories(m, cell, tag, Cat(lane[: config.lane_bits], row), busy)
 
         m.d.comb += [
             cell.readout.eq(tag.readout),
@@ -112,22 +116,26 @@ class CellGroup(wiring.Component):
             self.update.y.eq(Mux(cell.fires, cell.y, 0)),
         ]
         result = self.result.payload
-        m.d.comb += [result.tag.eq(tag), result.tag.final.eq(is_last), result.id.eq(unit.id)]
-        with m.If(tag.readout):
-            m.d.comb += [
-                result.kind.eq(Mux(unit.present, ResultKind.LOGIT, ResultKind.NONE)),
-                result.value.eq(cell.total),
-            ]
-        with m.Else():
-            has_event = cell.fires & (cell.y != 0)
-            m.d.comb += [result.kind.eq(Mux(has_event, ResultKind.EVENT, ResultKind.NONE)), result.value.eq(cell.y)]
+        m.d.comb += [
+            result.kind.eq(kind),
+            result.tag.eq(tag),
+            result.tag.final.eq(is_last),
+            result.id.eq(unit.id),
+            result.value.eq(Mux(tag.readout, cell.total, cell.y)),
+        ]
+        with m.If(cell.done):
+            m.d.sync += kind.eq(ResultKind.NONE)
+            with m.If(tag.readout & unit.present):
+                m.d.sync += kind.eq(ResultKind.LOGIT)
+            with m.Elif(~tag.readout & cell.fires & (cell.y != 0)):
+                m.d.sync += kind.eq(ResultKind.EVENT)
         return m
 
-    def _connect_lanes(self, m, cell, lane, row):
+    def _connect_lanes(self, m, cell, job, lane, row):
         for number, drain in enumerate(self.drain):
             m.d.comb += [
                 drain.valid.eq(self.sweep.valid | (cell.fetch & (lane == number))),
-                drain.bank.eq(Mux(self.sweep.valid, self.sweep.bank, self.job.bank)),
+                drain.bank.eq(Mux(self.sweep.valid, self.sweep.bank, job.bank)),
                 drain.row.eq(Mux(self.sweep.valid, self.sweep.row, row)),
                 drain.gate.eq(Mux(self.sweep.valid, self.sweep.gate, cell.gate)),
                 self.hold[number].eq(cell.hold & (lane == number)),
@@ -137,7 +145,7 @@ class CellGroup(wiring.Component):
                 with m.Case(number):
                     m.d.comb += cell.sum.eq(sum_of_lane)
 
-    def _connect_memories(self, m, cell, address, busy):
+    def _connect_memories(self, m, cell, tag, address, busy):
         """Return what the unit at ``address`` is; while none is ``busy`` a host may read states."""
         config, load = self._config, self.load
         depth = config.rows << config.lane_bits
@@ -161,7 +169,7 @@ class CellGroup(wiring.Component):
         upper = Signal()
         m.d.sync += upper.eq(cell.shift_gate[0])
         m.d.comb += [
-            shift_read.addr.eq(Cat(cell.shift_gate[1], self.job.tag.layer)),
+            shift_read.addr.eq(Cat(cell.shift_gate[1], tag.layer)),
             cell.shift.eq(shift_read.data[upper]),
             shift_write.en.eq(load.valid & (load.kind == LoadKind.LAYER)),
             shift_write.addr.eq(load.address),
@@ -181,7 +189,7 @@ class CellGroup(wiring.Component):
 
         # The state, and in a bit of the units' numbers whether the unit fired.
         updates, read_addr = Signal(), Signal(config.unit_bits)
-        m.d.comb += [updates.eq(cell.done & ~self.job.tag.readout), read_addr.eq(Mux(busy, address, self.state_addr))]
+        m.d.comb += [updates.eq(cell.done & ~tag.readout), read_addr.eq(Mux(busy, address, self.state_addr))]
         state_read, state_write = memory("states", signed(16), depth)
         id_read, id_write = memory("ids", 16, depth, granularity=1)
         writes = updates | is_state
