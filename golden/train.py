@@ -1,9 +1,10 @@
-"""Train, prune and quantise a network, and write its model file.
+"""Train, prune and quantise a network, and write its model file; train and prune a language model.
 
     python -m golden.train digits
     python -m golden.train digits --sweep
+    python -m golden.train lm --corpus ptb
 
-``docs/training.md`` explains the options and shows the results.
+``docs/training.md`` explains the options and shows the results. Language models are trained by :mod:`golden.lm`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rich.table import Table
 from golden.data import Dataset, Samples, digits
 from golden.fit import Run, Settings, TrainingError, measure
 from golden.layers import FixedNetwork
+from golden.lm import command as lm
 from golden.network import Model, ModelError, save
 from golden.quantize import quantize, quantize_inputs
 from golden.reference import run
@@ -165,9 +167,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m golden.train",
         description="Train a network of event-based GRUs, prune and quantise it, and write its model file.",
-        epilog="examples: python -m golden.train digits; python -m golden.train digits --activity-penalty 0.3 --resume",
+        epilog="examples: python -m golden.train digits; python -m golden.train lm --corpus ptb --preset small",
     )
-    parser.add_argument("dataset", choices=DATASETS, help="what to learn")
+    subparsers = parser.add_subparsers(dest="dataset", required=True, metavar="|".join((*DATASETS, "lm")))
+    for name in DATASETS:
+        _add_arguments(subparsers.add_parser(name, help="classify handwritten digits"))
+    lm.add_arguments(subparsers.add_parser("lm", help="predict the next word of a text"))
+    return parser.parse_args(arguments)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a classifier."""
     for field in fields(Settings):
         assert field.name in HELP
         parser.add_argument(
@@ -186,11 +196,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--sweep", action="store_true", help="train over a range of weight decays and of activity penalties"
     )
-    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    if options.dataset == "lm":
+        return lm.run(options)
     console = Console()
     name, directory = options.dataset, options.out or Path("build") / options.dataset
     columns = (

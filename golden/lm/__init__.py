@@ -1,0 +1,1 @@
+"""Event-based GRU language models: corpora, model, fast recurrence, training."""

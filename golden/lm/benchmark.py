@@ -1,0 +1,149 @@
+"""Measure how fast language models train: seconds an epoch, and who computes the recurrence how much faster.
+
+    python -m golden.lm.benchmark
+    python -m golden.lm.benchmark --preset flagship --windows 20
+
+Tokens are random; nothing is read or written. For each way of computing the steps it prints the milliseconds of a window
+(forward, backward, optimizer), of its recurrent layers alone, and the seconds an epoch of Penn Treebank takes at that
+pace, beside the plain loop over :mod:`golden.egru`. Runs take turns, so that all see the same machine; the median counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from golden.lm.corpus import SIZES
+from golden.lm.model import LanguageModel
+from golden.lm.recurrence import STEPS, default_steps
+from golden.lm.settings import PRESETS, Settings, preset
+
+WORDS, TOKENS = SIZES["ptb"][:2]
+
+
+class Candidate:
+    """A model with one way of computing the steps, and what a window took each time."""
+
+    def __init__(self, settings: Settings, steps: str, dtype: torch.dtype, device: torch.device) -> None:
+        torch.manual_seed(0)
+        self.settings, self.device = settings, device
+        self.model = LanguageModel(WORDS, settings).to(device)
+        self.model.choose(steps, dtype)
+        self.name = f"{steps}, {str(dtype).removeprefix('torch.')}"
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
+        self.tokens = torch.randint(WORDS, (settings.bptt + 1, settings.batch), device=device)
+        self.whole: list[float] = []
+        self.layers: list[float] = []
+
+    def window(self) -> None:
+        """Train on one window."""
+        output = self.model(self.tokens[:-1])
+        self.model.loss(output.y, self.tokens[1:]).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def recurrence(self) -> None:
+        """Go through the recurrent layers of one window, forward and backward."""
+        self.model(self.tokens[:-1]).y.sum().backward()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def measure(self, windows: int) -> None:
+        """Add the mean milliseconds over some windows."""
+        for run, kept in ((self.window, self.whole), (self.recurrence, self.layers)):
+            kept.append(1000 * self._seconds(run, windows))
+
+    def _seconds(self, run: Callable[[], None], windows: int) -> float:
+        self._wait()
+        began = time.perf_counter()
+        for _ in range(windows):
+            run()
+        self._wait()
+        return (time.perf_counter() - began) / windows
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m golden.lm.benchmark", description="Measure how fast language models train."
+    )
+    parser.add_argument("--preset", choices=PRESETS, help="default: flagship on cuda, small elsewhere")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, help="default: plain and the fastest; all on cuda")
+    parser.add_argument("--windows", type=int, default=3, metavar="N", help="in a turn (default 3)")
+    parser.add_argument("--turns", type=int, default=3, metavar="N", help="of each (default 3)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of a processor (default: one for each core)")
+    parser.add_argument("--batch", type=int, metavar="N", help="default: the preset's")
+    parser.add_argument("--bptt", type=int, metavar="N", help="default: the preset's")
+    return parser.parse_args(arguments)
+
+
+def candidates(options: argparse.Namespace) -> list[Candidate]:
+    """Return what is to be measured, the plain loop first."""
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    cuda = device.type == "cuda"
+    settings = Settings(**preset(options.preset or ("flagship" if cuda else "small"), "ptb", "egru"))
+    settings = replace(settings, batch=options.batch or settings.batch, bptt=options.bptt or settings.bptt)
+    names = options.steps or (["plain", "triton", default_steps(device)] if cuda else ["plain", default_steps(device)])
+    made = []
+    for name in names:
+        dtype = torch.bfloat16 if cuda and name != "plain" else torch.float32
+        made.append(Candidate(settings, name, dtype, device))
+    return made
+
+
+def rows(compared: list[Candidate]) -> list[tuple[str, ...]]:
+    """Return the lines of the table, headings first; ratios are to the first candidate, within the same turn."""
+    first = compared[0]
+    lines: list[tuple[str, ...]] = [
+        ("steps", "ms a window", "ms in layers", "s an epoch", "times faster", "times faster, layers")
+    ]
+    for each in compared:
+        whole, layers = statistics.median(each.whole), statistics.median(each.layers)
+        count = TOKENS / (each.settings.batch * each.settings.bptt)
+        faster = statistics.median(a / b for a, b in zip(first.whole, each.whole, strict=True))
+        faster_layers = statistics.median(a / b for a, b in zip(first.layers, each.layers, strict=True))
+        lines.append(
+            (each.name, f"{whole:.2f}", f"{layers:.2f}", f"{whole * count / 1000:.2f}",
+             f"{faster:.2f}", f"{faster_layers:.2f}")
+        )  # fmt: skip
+    return lines
+
+
+def describe(tensor: Tensor, settings: Settings) -> str:
+    where = torch.cuda.get_device_name(tensor.device) if tensor.is_cuda else f"cpu, {torch.get_num_threads()} threads"
+    shape = "-".join(map(str, (settings.embedding, *settings.layers)))
+    return f"{shape}, batch {settings.batch}, {settings.bptt} steps, {WORDS} words; {where}, torch {torch.__version__}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    compared = candidates(options)
+    print(describe(compared[0].tokens, compared[0].settings), flush=True)
+    for turn in range(options.turns + 1):
+        for each in compared:
+            each.measure(options.windows)
+            if turn == 0:  # compiling, capturing, first touch of memory
+                each.whole.clear()
+                each.layers.clear()
+    table = rows(compared)
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    for line in table:
+        print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""The part of ``python -m golden.train`` that trains language models: options, files, progress."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from golden.fit import Record, TrainingError
+from golden.lm import distributed
+from golden.lm.corpus import CorpusError, load_corpus
+from golden.lm.recurrence import STEPS, default_steps
+from golden.lm.settings import PRESETS, Settings, preset
+from golden.lm.trainer import Trainer
+from golden.lm.weights import load_weights, save_weights
+
+EPILOG = """examples:
+  python -m golden.train lm --corpus ptb --preset small --sparsity 0.85
+  python -m golden.train lm --corpus ptb --preset flagship --epochs 400 --time-limit 9 --out build/flagship --resume
+  torchrun --nproc-per-node 4 -m golden.train lm --corpus wikitext-2 --preset flagship
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options: which corpus, where and how to run, then all settings."""
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--corpus", default="ptb", metavar="NAME", help="ptb, wikitext-2, or any folder in --data")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), metavar="DIR", help="folder of corpora (default data)"
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="small", help="settings to start from (default small)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for log, checkpoint and weights (default build/lm-CORPUS-CELL)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint in the folder, if there is one"
+    )
+    parser.add_argument("--init", type=Path, nargs="+", metavar="FILE", help="weights to start from; zeros stay pruned")
+    parser.add_argument("--time-limit", type=float, metavar="MINUTES", help="stop with a checkpoint before this time")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=float,
+        default=1.0,
+        metavar="MINUTES",
+        help="least time between checkpoints (default 1)",
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    parser.add_argument("--steps", choices=STEPS, help="who computes the recurrence (default: the fastest that works)")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), help="of products (default: bfloat16 on cuda, else float32)"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="of a processor (default: one for each core)")
+    group = parser.add_argument_group("settings (defaults are those of the preset)")
+    for item in fields(Settings):
+        option, text = f"--{item.name.replace('_', '-')}", item.metadata["help"]
+        if isinstance(item.default, bool):
+            group.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+        elif isinstance(item.default, tuple):
+            kind = int if item.name == "layers" else float
+            group.add_argument(option, type=_numbers(kind), metavar="N,N,...", help=text)
+        else:
+            metavar = {int: "N", float: "X", str: "NAME"}[type(item.default)]
+            group.add_argument(option, type=type(item.default), metavar=metavar, help=text)
+
+
+def _numbers(kind: type) -> Callable[[str], tuple[Any, ...]]:
+    def numbers(text: str) -> tuple[Any, ...]:
+        return tuple(kind(part) for part in text.split(",") if part)
+
+    return numbers
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Return the preset's settings, changed by the options that were given."""
+    given = {item.name: getattr(options, item.name) for item in fields(Settings)}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Settings(**{**preset(options.preset, options.corpus, given.get("cell", "egru")), **given})
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; return the exit status."""
+    began = time.monotonic()
+    console = Console()
+    try:
+        settings = settings_of(options)
+        device = distributed.start(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        console.quiet = distributed.rank() > 0
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        corpus = load_corpus(options.corpus, options.data)
+        precision = options.precision or ("bfloat16" if device.type == "cuda" else "float32")
+        init = None if options.init is None else load_weights(options.init)
+        trainer = Trainer(
+            settings, corpus, device, options.steps or default_steps(device), getattr(torch, precision), init
+        )
+        directory = options.out or Path("build") / f"lm-{options.corpus}-{settings.cell}"
+        run_ = LoggedRun(trainer, directory, options, began)
+        finished = run_.train(console)
+    except (TrainingError, CorpusError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command with --resume goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    finally:
+        distributed.stop()
+    if finished:
+        console.print(result_table(run_.metrics))
+    else:
+        console.print(f"stopped at the time limit after epoch {len(trainer.history) - 1}; --resume goes on")
+    console.print(f"written to {directory}")
+    return 0
+
+
+class LoggedRun:
+    """A run of training with its files: log, checkpoint, and weights in few bytes."""
+
+    def __init__(self, trainer: Trainer, directory: Path, options: argparse.Namespace, began: float) -> None:
+        self.trainer, self.directory, self.options = trainer, directory, options
+        self.began, self.saved = began, time.monotonic()
+        self.leader = distributed.rank() == 0
+        self.metrics: Record = {}
+        self.checkpoint = directory / "lm.checkpoint"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"cannot write to {directory} ({error.strerror}); choose another folder") from None
+        if options.resume and self.checkpoint.exists():
+            trainer.load(self.checkpoint)
+        self.first = len(trainer.history)
+
+    def origin(self) -> Record:
+        """Return the first line of the log: everything on which the result depends."""
+        trainer, device = self.trainer, self.trainer.device
+        return {
+            "command": "python -m golden.train " + " ".join(sys.argv[1:]),
+            "corpus": trainer.corpus.name,
+            "settings": asdict(trainer.settings),
+            "init": [str(path) for path in self.options.init or ()],
+            "steps": trainer.steps,
+            "precision": str(trainer.dtype).removeprefix("torch."),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "processes": distributed.world(),
+            "threads": torch.get_num_threads(),
+            "versions": {"python": sys.version.split()[0], "torch": torch.__version__},
+            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        }
+
+    def train(self, console: Console) -> bool:
+        """Train up to the last epoch or the time limit, log every epoch; return whether the last epoch was reached."""
+        trainer, total = self.trainer, self.trainer.settings.epochs
+        bars = TextColumn("{task.description}"), BarColumn(bar_width=12), TextColumn("{task.fields[state]}")
+        bar = Progress(*bars, TimeRemainingColumn(), console=console)
+        with (self.directory / "lm.jsonl").open("w") if self.leader else nullcontext() as log, bar:
+
+            def write(record: Record) -> None:
+                if log is not None:
+                    log.write(json.dumps(record) + "\n")
+                    log.flush()
+
+            write(self.origin())
+            for record in trainer.history:
+                write(record)
+            task = bar.add_task("epochs", total=total, completed=len(trainer.history), state="")
+
+            def progress(done: int, steps: int) -> None:
+                bar.update(task, completed=len(trainer.history) + done / steps)
+
+            while len(trainer.history) < total:
+                if not self._time_for_an_epoch():
+                    self._save()
+                    return False
+                record = trainer.epoch(progress)
+                write(record)
+                bar.update(task, completed=len(trainer.history), state=_state(record))
+                if time.monotonic() - self.saved > 60 * self.options.checkpoint_every:
+                    self._save()
+            self._save()
+            bar.update(task, state=_state(trainer.history[-1]) + "  measuring valid and test")
+            self.metrics = trainer.test() | {"sparsity": trainer.history[-1]["sparsity"]}
+            write({"metrics": self.metrics})
+        return True
+
+    def _time_for_an_epoch(self) -> bool:
+        limit = self.options.time_limit
+        if limit is None:
+            return True
+        elapsed, ran = time.monotonic() - self.began, len(self.trainer.history) - self.first
+        each = elapsed / ran if ran else 0.0
+        return distributed.agree(elapsed + 1.2 * each < 60 * limit, self.trainer.device)
+
+    def _save(self) -> None:
+        if self.leader:
+            self.trainer.save(self.checkpoint)
+            save_weights(self.trainer.model.state_dict(), self.directory / "lm")
+        self.saved = time.monotonic()
+
+
+def _state(record: Record) -> str:
+    activity = " ".join(f"{share:.0%}" for share in record["valid_activity"])
+    return (
+        f"pruned {record['sparsity']:.0%}  train {record['perplexity']:.1f}  valid {record['valid_perplexity']:.1f}  "
+        f"active {activity}  {record['seconds']:.1f} s"
+    )
+
+
+def result_table(metrics: Record) -> Table:
+    """Return the metrics of a run as a table for people."""
+    table = Table(title=f"{metrics['sparsity']:.1%} of the prunable weights are zero")
+    table.add_column("text")
+    for column in ("perplexity", "activity of each layer", "MACs a token", "with decoder"):
+        table.add_column(column, justify="right")
+    for split in ("valid", "test"):
+        row = metrics[split]
+        activity = " ".join(f"{share:.1%}" for share in row["activity"])
+        macs = (f"{row[name] / 1e6:.3f} M" for name in ("macs", "macs_with_decoder"))
+        table.add_row(split, f"{row['perplexity']:.2f}", activity, *macs)
+    return table

@@ -1,0 +1,45 @@
+"""The baseline: a layer of long short-term memory, with the recurrent weights dropped as in AWD-LSTM.
+
+One step, ``I`` inputs, ``H`` units::
+
+    a = x W + y R + b                columns i, f, g, o; W: kernel (I, 4H), R: recurrent_kernel (H, 4H)
+    c = sigmoid(a_f) * c + sigmoid(a_i) * tanh(a_g)
+    y = sigmoid(a_o) * tanh(c)
+
+Source: Hochreiter, Schmidhuber 1997, in the form of cuDNN; Merity et al., arXiv 1708.02182 (dropped weights).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from golden.egru import State
+
+
+class LSTM(nn.Module):
+    """A layer of ``units`` LSTM units; every unit is active at every step."""
+
+    def __init__(self, inputs: int, units: int, *, dropconnect: float = 0.0) -> None:
+        super().__init__()
+        self.dropconnect = dropconnect
+        bound = units**-0.5
+        self.kernel = nn.Parameter(nn.init.uniform_(torch.empty(inputs, 4 * units), -bound, bound))
+        self.recurrent_kernel = nn.Parameter(nn.init.uniform_(torch.empty(units, 4 * units), -bound, bound))
+        self.bias = nn.Parameter(torch.zeros(4 * units))
+
+    @property
+    def units(self) -> int:
+        return self.recurrent_kernel.shape[0]
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
+        """Return y (T, B, H), the count of steps in which each unit is active (H,), and the state (c, y)."""
+        if state is None:
+            zeros = x.new_zeros(x.shape[1], self.units)
+            state = zeros, zeros
+        r = functional.dropout(self.recurrent_kernel, self.dropconnect, self.training)
+        weights = [self.kernel.t().contiguous(), r.t().contiguous(), self.bias, torch.zeros_like(self.bias)]
+        before = [state[1][None], state[0][None]]
+        y, last, c = torch.lstm(x, before, weights, True, 1, 0.0, self.training, False, False)
+        return y, y.new_full((self.units,), x.shape[0] * x.shape[1]), (c[0], last[0])
