@@ -86,6 +86,7 @@ def configure(
     split_banks: bool = True,
     forwarding: bool = False,
     hops: int = 1,
+    distributed_cells: bool = False,
     compact: bool = False,
     counters: bool = True,
 ) -> Build:
@@ -102,7 +103,8 @@ def configure(
     usual = 1 if compact or lanes < 1 else default_cell_units(lanes)
     config = CoreConfig.fitting(
         model.fixed, lanes, cell_units=usual if cell_units is None else cell_units, queue_depth=queue_depth,
-        split_banks=split_banks, forwarding=forwarding, hops=hops, compact=compact, counters=counters,
+        split_banks=split_banks, forwarding=forwarding, hops=hops, distributed_cells=distributed_cells, compact=compact,
+        counters=counters,
     )  # fmt: skip
     return Build(model, config, compile(model.fixed, config.capacity))
 
@@ -218,6 +220,7 @@ def core_options(options: argparse.Namespace) -> dict[str, Any]:
         "split_banks": not compact if options.split_banks is None else options.split_banks,
         "forwarding": options.forwarding,
         "hops": options.hops,
+        "distributed_cells": options.distributed_cells,
         "compact": compact,
         "counters": not compact,
     }

@@ -78,10 +78,12 @@ class CellGroup(wiring.Component):
         config = self._config
         m.submodules.scheduler = scheduler = Scheduler(config)
         m.submodules.cell = cell = CellEgru(config)
-        m.submodules.queue = queue = Queue(shape=Result(config), depth=self.RESULTS_DEPTH, direct=config.hops == 1)
-        depth = config.rows << config.lane_bits
-        m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth)
-        m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth)
+        depth, distributed = config.rows << config.lane_bits, config.distributed_cells
+        m.submodules.queue = queue = Queue(
+            shape=Result(config), depth=self.RESULTS_DEPTH, direct=config.hops == 1, distributed=distributed
+        )
+        m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth, distributed=distributed)
+        m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth, distributed=distributed)
 
         # Buses to all cell units end in registers of each.
         m.submodules.start_relay = start_relay = Relay(1)
@@ -141,7 +143,9 @@ class CellGroup(wiring.Component):
 
         selected = Signal()
         m.d.comb += selected.eq(load.valid & (load.select == self._number))
-        m.submodules.biases = biases = PartedMemory(shape=signed(config.acc_bits), parts=len(GATES), depth=depth)
+        m.submodules.biases = biases = PartedMemory(
+            shape=signed(config.acc_bits), parts=len(GATES), depth=depth, distributed=distributed
+        )
         is_bias = Cat(load.kind.as_value() == LoadKind.BIAS.value + gate for gate in range(len(GATES)))
         m.d.comb += [
             biases.read_addr.eq(addresses[after_sums(-MEMORY_LATENCY)]),

@@ -62,11 +62,15 @@ class CoreConfig:
         Registers in each bus between the lanes and the rest: 1, or 2 or 3 where a core fills a large device, which no
         signal crosses in a cycle. Each further one costs 6 cycles from a lane's last sum to the first event that
         follows from it, the second one more.
+    distributed_cells : bool
+        Whether a cell unit's biases, thresholds, states and results are in distributed RAM, of the families that have
+        it, rather than in block RAM. Pays where lanes need all block RAM: up to 7 blocks a cell unit less, and some
+        thousand LUTs more where it holds 128 units.
     compact : bool
         Whether the core is built small (:mod:`hw.compact`) rather than fast, for a device of a few thousand cells:
         lists with their directory in words of 16 bits of single-port memory, one memory of sums a lane, one queue for
-        all lanes, one unit at a time in the only cell unit. Goes without ``split_banks``, ``forwarding``, ``counters``
-        and a second hop; ``queue_depth`` is then a part of the identity and nothing else.
+        all lanes, one unit at a time in the only cell unit. Goes without ``split_banks``, ``forwarding``, ``counters``,
+        ``distributed_cells`` and a second hop; ``queue_depth`` is then a part of the identity and nothing else.
 
     Raises
     ------
@@ -89,6 +93,7 @@ class CoreConfig:
     forwarding: bool = False
     counters: bool = True
     hops: int = 1
+    distributed_cells: bool = False
     compact: bool = False
 
     def __post_init__(self):
@@ -116,7 +121,10 @@ class CoreConfig:
 
     def _check_compact(self) -> None:
         """Check what a compact core is restricted to."""
-        for name, allowed in (("split_banks", False), ("forwarding", False), ("counters", False), ("hops", 1)):
+        for name, allowed in (
+            ("split_banks", False), ("forwarding", False), ("counters", False), ("hops", 1),
+            ("distributed_cells", False),
+        ):  # fmt: skip
             if getattr(self, name) != allowed:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {allowed} where compact is True")
         for name, most in (("cell_units", 1), ("lanes", 16), ("rows", 64), ("value_bits", 16)):
@@ -232,8 +240,9 @@ class CoreConfig:
     def config_id(self) -> int:
         """32-bit identity; a memory image compiled for another one is refused."""
         options = asdict(self)
-        if not self.compact:  # as before there was the option
-            del options["compact"]
+        for name in ("distributed_cells", "compact"):
+            if not options[name]:  # as before there was the option
+                del options[name]
         text = json.dumps({"revision": REVISION, **options}, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 

@@ -10,12 +10,12 @@ from amaranth.hdl import Shape, signed, unsigned
 from golden import fixed
 from golden.fixed import GATES
 from hw.bus.host_link import BUFFER_BYTES
-from hw.cell_group import StateWord, UnitWord
+from hw.cell_group import CellGroup, StateWord, UnitWord
 from hw.compact.event_queue import EventQueue
 from hw.compact.layouts import WEIGHT_BITS, LaneEvent
 from hw.config import COMPACT_WORD_BITS, CoreConfig
 from hw.counters import counter_map
-from hw.event import Entry
+from hw.event import Entry, Result
 from hw.fanout_onchip import DirectoryWord
 from hw.tally import HIGH_BITS, slots
 from hw.vendor import rules
@@ -39,6 +39,7 @@ class Memory:
     parts: int = 1
     has_content: bool = False
     single_port: bool = False
+    distributed: bool = False
 
 
 @dataclass
@@ -78,10 +79,12 @@ class Inventory:
                 columns = of_family.SINGLE_PORT_RULES.columns(memory.bits, memory.depth)
                 blocks.spram += each * sum(column.stack for column in columns)
                 continue
-            if memory.parts > 1 and of_family.RULES.stores_parts(memory.depth):
+            if memory.parts > 1 and of_family.RULES.stores_parts(memory.depth, distributed=memory.distributed):
                 blocks.ram += memory.count * of_family.RULES.part_blocks(memory.bits, memory.parts)
                 continue
-            columns = of_family.RULES.columns(memory.bits, memory.depth, has_content=memory.has_content)
+            columns = of_family.RULES.columns(
+                memory.bits, memory.depth, has_content=memory.has_content, distributed=memory.distributed
+            )
             blocks.ram += each * sum(column.stack for column in columns)
             blocks.selected += each * sum((column.stop - column.start) * (column.stack - 1) for column in columns)
             if not columns:
@@ -118,10 +121,12 @@ def core_memories(config: CoreConfig) -> Iterator[Memory]:
     else:
         yield Memory(LANE, lanes, config.acc_bits, 2 << config.row_bits, parts=len(GATES))
 
-    units = config.rows << config.lane_bits
-    yield Memory(CELL_UNIT, cells, UnitWord().size, units)
-    yield Memory(CELL_UNIT, cells, StateWord().size, units)
-    yield Memory(CELL_UNIT, cells, config.acc_bits, units, parts=len(GATES))
+    units, distributed = config.rows << config.lane_bits, config.distributed_cells
+    yield Memory(CELL_UNIT, cells, UnitWord().size, units, distributed=distributed)
+    yield Memory(CELL_UNIT, cells, StateWord().size, units, distributed=distributed)
+    yield Memory(CELL_UNIT, cells, config.acc_bits, units, parts=len(GATES), distributed=distributed)
+    if config.hops > 1:  # the queue of results is read from memory always, and Yosys takes block RAM for it
+        yield Memory(CELL_UNIT, cells, Result(config).size, CellGroup.RESULTS_DEPTH, distributed=distributed)
     for table in (fixed.SIGMOID, fixed.SIGMOID, fixed.TANH):
         yield Memory(CELL_UNIT, cells, 16 + table.slope_bits, len(table.base), has_content=True)
     if config.counters:

@@ -67,6 +67,13 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         "(default: 1)",
     )
     parser.add_argument(
+        "--distributed-cells",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="a cell unit's biases, thresholds, states and results in distributed RAM; pays where lanes need all block "
+        "RAM (default: no)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help="folder to write (default: build/NAME-LANES); logs and intermediate files of the tools stay in OUT.work",

@@ -49,7 +49,8 @@ class Rules:
     geometries : mapping
         Rows of a block RAM for each width it can have.
     distributed_rows : int
-        A memory of at most this many rows is built from distributed RAM, unless it has initial content.
+        A memory of at most this many rows is built from distributed RAM, unless it has initial content; 0 where there
+        is none.
     unit : int
         Bits of a block of the greatest width that are written together.
     """
@@ -63,13 +64,19 @@ class Rules:
         """The greatest width of a block."""
         return max(self.geometries)
 
-    def stores_parts(self, depth: int) -> bool:
-        """Return whether parts that are written one by one lie side by side in blocks; if not each is a memory."""
-        return self.distributed_rows < depth <= self.geometries[self.width]
+    def is_distributed(self, depth: int, *, wanted: bool = False) -> bool:
+        """Return whether a memory without initial content is distributed RAM: a shallow one, or one that is to be."""
+        return depth <= self.distributed_rows or (wanted and self.distributed_rows > 0)
 
-    def columns(self, width: int, depth: int, *, has_content: bool = False) -> tuple[Column, ...]:
+    def stores_parts(self, depth: int, *, distributed: bool = False) -> bool:
+        """Return whether parts that are written one by one lie side by side in blocks; if not each is a memory."""
+        return not self.is_distributed(depth, wanted=distributed) and depth <= self.geometries[self.width]
+
+    def columns(
+        self, width: int, depth: int, *, has_content: bool = False, distributed: bool = False
+    ) -> tuple[Column, ...]:
         """Return the columns of blocks of a memory; none where it is distributed RAM."""
-        if depth <= self.distributed_rows and not has_content:
+        if not has_content and self.is_distributed(depth, wanted=distributed):
             return ()
         return columns(width, depth, self.geometries)
 
@@ -145,7 +152,7 @@ def memory(
     """
     init = rows(ports)
     read_data, write_data = Value.cast(ports.read_data), Value.cast(ports.write_data)
-    cut = rules.columns(len(read_data), ports.depth, has_content=bool(init))
+    cut = rules.columns(len(read_data), ports.depth, has_content=bool(init), distributed=ports.distributed)
     if not cut:
         return distributed_memory(ports)
     m = Module()
@@ -191,7 +198,7 @@ def parted_memory(
     place, output_register
         See :func:`memory`.
     """
-    if not rules.stores_parts(ports.depth):
+    if not rules.stores_parts(ports.depth, distributed=ports.distributed):
         return None
     m = Module()
     part_bits = len(ports.write_data)

@@ -30,6 +30,8 @@ class PipelinedMemory(wiring.Component):
         Rows.
     init : iterable
         Initial rows; a memory with no writer is a ROM.
+    distributed : bool
+        To be distributed RAM, where the family has it, however deep; if not, the family's rules say what is.
 
     Members
     -------
@@ -41,8 +43,8 @@ class PipelinedMemory(wiring.Component):
     write_en, write_addr, write_data : In
     """
 
-    def __init__(self, *, shape: ShapeLike, depth: int, init=()):
-        self.shape, self.depth, self.init = shape, depth, init
+    def __init__(self, *, shape: ShapeLike, depth: int, init=(), distributed: bool = False):
+        self.shape, self.depth, self.init, self.distributed = shape, depth, init, distributed
         super().__init__({
             "read_en": In(1, init=1), "read_addr": In(range(depth)), "read_data": Out(shape),
             "write_en": In(1), "write_addr": In(range(depth)), "write_data": In(shape),
@@ -81,6 +83,8 @@ class PartedMemory(wiring.Component):
         Shape of a part.
     parts, depth : int
         Parts of a row, and rows.
+    distributed : bool
+        See :class:`PipelinedMemory`.
 
     Members
     -------
@@ -89,8 +93,8 @@ class PartedMemory(wiring.Component):
         Goes to each part that is enabled.
     """
 
-    def __init__(self, *, shape: ShapeLike, parts: int, depth: int):
-        self.shape, self.parts, self.depth = shape, parts, depth
+    def __init__(self, *, shape: ShapeLike, parts: int, depth: int, distributed: bool = False):
+        self.shape, self.parts, self.depth, self.distributed = shape, parts, depth, distributed
         super().__init__({
             "read_en": In(1, init=1), "read_addr": In(range(depth)), "read_data": Out(data.ArrayLayout(shape, parts)),
             "write_en": In(parts), "write_addr": In(range(depth)), "write_data": In(shape),
@@ -106,7 +110,9 @@ class PartedMemory(wiring.Component):
     def _memory_a_part(self):
         m = Module()
         for part in range(self.parts):
-            m.submodules[f"part_{part}"] = memory = PipelinedMemory(shape=self.shape, depth=self.depth)
+            m.submodules[f"part_{part}"] = memory = PipelinedMemory(
+                shape=self.shape, depth=self.depth, distributed=self.distributed
+            )
             m.d.comb += [
                 memory.read_en.eq(self.read_en), memory.read_addr.eq(self.read_addr),
                 self.read_data[part].eq(memory.read_data), memory.write_en.eq(self.write_en[part]),

@@ -27,7 +27,7 @@ CONFIGS = {
     ),
     "pairs": CoreConfig(
         lanes=4, cell_units=2, queue_depth=16, rows=32, entries=1024, sources=128, layers=4, weight_bits=4, y_bits=13,
-        value_bits=17, acc_bits=28, split_banks=True, forwarding=True,
+        value_bits=17, acc_bits=28, split_banks=True, forwarding=True, distributed_cells=True,
     ),
     "compact": CoreConfig(
         lanes=4, cell_units=1, rows=32, entries=1024, sources=128, layers=4, weight_bits=8, y_bits=9, value_bits=10,

@@ -54,6 +54,7 @@ COMPACT = {"lanes": 4, "cell_units": 1, "counters": False, "compact": True}
         ({"forwarding": True}, "forwarding is True; it must be False where compact is True"),
         ({"split_banks": True}, "split_banks is True; it must be False where compact is True"),
         ({"hops": 2}, "hops is 2; it must be 1 where compact is True"),
+        ({"distributed_cells": True}, "distributed_cells is True; it must be False where compact is True"),
         ({"cell_units": 2}, "cell_units is 2; it must be at most 1 where compact is True"),
         ({"lanes": 17}, "lanes is 17; it must be at most 16 where compact is True"),
         ({"rows": 65}, "rows is 65; it must be at most 64 where compact is True"),
@@ -130,7 +131,7 @@ def test_every_parameter_changes_the_identity():
     changes = {
         "lanes": 4, "cell_units": 4, "queue_depth": 8, "rows": 33, "entries": 2049, "sources": 255, "layers": 3,
         "weight_bits": 4, "y_bits": 9, "value_bits": 10, "acc_bits": 25, "split_banks": True, "forwarding": True,
-        "counters": False, "hops": 2, "compact": True,
+        "counters": False, "hops": 2, "distributed_cells": True, "compact": True,
     }  # fmt: skip
     assert set(changes) == set(base.__dataclass_fields__)
     identities = {base.config_id}
@@ -142,6 +143,12 @@ def test_every_parameter_changes_the_identity():
     assert len(identities) == 1 + len(changes)
     assert CoreConfig().config_id == base.config_id
     assert all(0 <= identity < 1 << 32 for identity in identities)
+
+
+def test_identities_outlast_new_options():
+    """Images compiled before there was an option still load."""
+    assert CoreConfig().config_id == 0x99E0CA1D
+    assert CoreConfig(**COMPACT).config_id == 0xDD8D9AF0
 
 
 def test_capacity_is_what_the_compiler_needs():

@@ -19,8 +19,10 @@ from golden.network import Model, save
 from hw import build, calibrate, fit, fit_blocks
 from hw.area import COMPONENTS
 from hw.bare import BareCore
+from hw.cell_group import CellGroup
 from hw.config import CoreConfig
 from hw.emit import emit
+from hw.event import Result
 from hw.fit import Estimate, coefficients, estimate
 from hw.fit_blocks import inventory
 from hw.fit_lanes import FitError, Target, candidates, check, fastest
@@ -29,11 +31,13 @@ from hw.fit_points import POINTS, Point
 from hw.fit_regression import clock_classes, fit_logic, scale_logic
 from hw.flow import Report, Step, synthesize
 from hw.implement import Design
+from hw.queue import Queue
 from hw.report import describe, print_report
 from hw.uart_top import UartTop
 from hw.vendor import DEVICES, rules
 from hw.vendor.generic import Multiplier, PartedMemory, PipelinedMemory
 from tests.hw.fake_tools import VERILOG, FakeTools
+from tests.hw.pins import Together
 from tests.networks import random_fixed_network
 
 BLOCKS = {
@@ -87,8 +91,10 @@ class TestBlocks:
             (UP5K, {"lanes": 1, "cell_units": 1, "rows": 300, "entries": 1024, "layers": 2, "weight_bits": 4}),
             (GOWIN, {"lanes": 1, "cell_units": 1, "rows": 8, "entries": 1024, "sources": 16, "layers": 2,
                      "split_banks": True, "counters": False}),
+            (ECP5, {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 1024, "layers": 2, "hops": 2,
+                    "distributed_cells": True}),
         ],
-        ids=("ecp5", "ecp5-stacked", "up5k", "gowin-distributed"),
+        ids=("ecp5", "ecp5-stacked", "up5k", "gowin-distributed", "ecp5-distributed-cells"),
     )  # fmt: skip
     def test_core(self, device, options):
         config = CoreConfig(**options)
@@ -117,6 +123,21 @@ class TestBlocks:
             blocks += fit_blocks.Inventory.of([memory], "ice40").totals["RAM"]
         assert blocks == sum(cell["type"].startswith("SB_RAM40_4K") for cell in cells)
 
+    def test_queue_of_results(self, tmp_path):
+        """Yosys chooses block RAM for it unless it is told otherwise."""
+        config = CoreConfig(hops=2)
+        queues = {
+            name: Queue(shape=Result(config), depth=CellGroup.RESULTS_DEPTH, distributed=name == "distributed")
+            for name in ("chosen", "distributed")
+        }
+        netlist = synthesize(emit(Together(**queues), "top", ECP5), "top", ECP5, tmp_path)
+        cells = json.loads(netlist.read_text())["modules"]["top"]["cells"]
+        blocks = [name for name, cell in cells.items() if cell["type"] == BLOCKS["ecp5"]["RAM"]]
+        assert all("chosen" in name for name in blocks)
+        one_hop = inventory(replace(config, hops=1), "ecp5", host_link=False)["cell unit"].ram
+        two_hops = inventory(config, "ecp5", host_link=False)["cell unit"].ram
+        assert two_hops - one_hop == config.cell_units * len(blocks)
+
     @pytest.mark.parametrize("device", [ECP5, UP5K, GOWIN], ids=lambda device: device.name)
     def test_memories_and_products(self, device):
         def count(number, resource):
@@ -126,12 +147,18 @@ class TestBlocks:
         for bits, depth in ((1, 16), (24, 16), (24, 17), (20, 1025), (13, 9000), (50, 300)):
             blocks = sum(column.stack for column in of_family.RULES.columns(bits, depth))
             assert built(PipelinedMemory(shape=bits, depth=depth), device) == count(blocks, "RAM"), (bits, depth)
+            blocks = sum(column.stack for column in of_family.RULES.columns(bits, depth, distributed=True))
+            assert (blocks > 0) == (device is UP5K)
+            memory = PipelinedMemory(shape=bits, depth=depth, distributed=True)
+            assert built(memory, device) == count(blocks, "RAM"), (bits, depth)
         for bits, depth in ((16, 64), (24, 256), (29, 512), (24, 513)):
             blocks = 4 * sum(column.stack for column in of_family.RULES.columns(bits, depth))
             if of_family.RULES.stores_parts(depth):
                 blocks = of_family.RULES.part_blocks(bits, 4)
             memory = PartedMemory(shape=signed(bits), parts=4, depth=depth)
             assert built(memory, device) == count(blocks, "RAM"), (bits, depth)
+            memory = PartedMemory(shape=signed(bits), parts=4, depth=depth, distributed=True)
+            assert not built(memory, device) or device is UP5K, (bits, depth)
         for a, b in ((4, 9), (7, 17), (8, 17), (16, 18), (19, 8)):
             is_block = of_family.is_block_product(signed(a), signed(b))
             assert built(Multiplier(signed(a), signed(b)), device) == count(is_block, "multiplier"), (a, b)

@@ -30,6 +30,7 @@ EIGHTS = ((16, 256), (8, 512), (4, 1024), (2, 2048), (24, 600), (27, 512), (5, 1
 MEMORIES = {"ecp5": NINES, "ice40": EIGHTS, "gowin": NINES}
 ROMS = ((27, 512), (1, 700), (3, 5000), (9, 100))
 PARTED = ((24, 4, 200), (9, 4, 256), (27, 3, 512), (5, 7, 100), (24, 4, 600), (24, 4, 16))  # parts, how many, depth
+DISTRIBUTED = ((24, 100), (32, 128), (5, 17))  #: memories that are to be distributed RAM, however deep
 SINGLE_PORTS = ((16, 16384), (24, 20000), (5, 40))
 MULTIPLIERS = (
     (signed(8), signed(17)), (signed(4), signed(9)), (unsigned(15), signed(18)), (unsigned(15), signed(17)),
@@ -193,6 +194,11 @@ def cases(family: str):
     for width, parts, depth in PARTED:
         memory = PartedMemory(shape=width, parts=parts, depth=depth)
         yield f"{family} parted memory {parts}x{width}x{depth}", memory, memory_check
+    for width, depth in DISTRIBUTED:
+        memory = PipelinedMemory(shape=width, depth=depth, distributed=True)
+        yield f"{family} distributed memory {width}x{depth}", memory, memory_check
+        memory = PartedMemory(shape=width, parts=4, depth=depth, distributed=True)
+        yield f"{family} distributed parted memory 4x{width}x{depth}", memory, memory_check
     for width, depth in SINGLE_PORTS:
         yield f"{family} single port {width}x{depth}", SinglePortMemory(shape=width, depth=depth), memory_check
     for a, b in MULTIPLIERS:
