@@ -3,9 +3,10 @@
     python -m golden.lm.benchmark
     python -m golden.lm.benchmark --preset flagship --windows 20
 
-Tokens are random; nothing is read or written. For each way of computing the steps it prints the milliseconds of a window
-(forward, backward, optimizer), of its recurrent layers alone, and the seconds an epoch of Penn Treebank takes at that
-pace, beside the plain loop over :mod:`golden.egru`. Runs take turns, so that all see the same machine; the median counts.
+Tokens are random; nothing is read or written. For each way of computing the steps it prints the milliseconds of a
+window (forward, backward, optimizer), of its recurrent layers alone, and the seconds an epoch of Penn Treebank takes at
+that pace, beside the plain loop over :mod:`golden.egru`. Runs take turns, so that all see the same machine; the median
+counts.
 """
 
 from __future__ import annotations

@@ -26,8 +26,7 @@ UNREACHABLE = -1e4  #: logit of a padded word
 
 
 class ModelOutput(NamedTuple):
-    """What the decoder reads (T, B, H or more), each layer's count of active steps a unit (H,), its outputs, the state.
-    """
+    """The decoder's input (T, B, H or more), each layer's count of active steps a unit (H,), its outputs, the state."""
 
     y: Tensor
     fires: list[Tensor]

@@ -54,6 +54,7 @@ class Window:
         full = torch.float32
         self.steps, self.batch, self.units = steps, batch, units
         self.weight = buffer(units, 3 * units)  # R, columns z, r, gh
+        self.weight_back = buffer(3 * units, units)  # R', in order: products with it are faster than with a view of R
         self.bias = buffer(4 * units, dtype=full)  # g, z, r, gh
         self.threshold = buffer(units, dtype=full)
         self.a = buffer(steps, batch, 3 * units)  # columns g, z, r
@@ -172,11 +173,10 @@ class Program:
         window = self.window
         for buffer in (window.dy_back, window.dh, window.dthreshold):
             buffer.zero_()
-        weight = window.weight.t()
         for t in reversed(range(window.steps)):
             self.steps.backward(t)
             if t:
-                torch.mm(window.d[t, :, window.units :], weight, out=window.dy_back)
+                torch.mm(window.d[t, :, window.units :], window.weight_back, out=window.dy_back)
 
     @staticmethod
     def _capture(run: Callable[[], None]) -> torch.cuda.CUDAGraph:
@@ -205,6 +205,7 @@ class WindowFunction(torch.autograd.Function):
         window = program.window
         torch.mm(x.flatten(0, 1), w, out=window.a.flatten(0, 1))
         window.weight.copy_(r)
+        window.weight_back.copy_(r.t())
         window.bias.copy_(bias)
         window.threshold.copy_(threshold)
         window.h[0], window.y[0] = state

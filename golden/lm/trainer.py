@@ -101,13 +101,15 @@ class Trainer:
             self.masks = {name: weight.detach() != 0 for name, weight in self.weights.items()}
         self.history: list[Record] = []
         self.step_count = 0
-        self.texts = {split: self._columns(split, MEASURE_BATCH) for split in ("valid", "test")}
+        self.texts = {
+            split: self._columns(split, min(MEASURE_BATCH, len(getattr(corpus, split)))) for split in ("valid", "test")
+        }
         self.train_text = self._columns("train", settings.batch, share=True)
 
     def _columns(self, split: str, batch: int, *, share: bool = False) -> tuple[Tensor, Tensor]:
         """Return inputs and targets (steps, batch); of a shared text, this process's runs."""
         text = getattr(self.corpus, split)
-        cut = columns(text, min(batch, len(text)), self.corpus.end)
+        cut = columns(text, batch, self.corpus.end)
         chosen = slice(distributed.rank(), None, distributed.world()) if share else slice(None)
         inputs, targets = (torch.from_numpy(part[:, chosen].copy()).to(self.device) for part in cut)
         return inputs, targets

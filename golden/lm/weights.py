@@ -1,8 +1,9 @@
 """Weights in few bytes: safetensors files of at most 16 MiB that hold, of every tensor, only what is not zero.
 
-A tensor is cut into pieces of :data:`PIECE` values in row-major order. Piece k of tensor ``n`` is ``n:k:values``,
-float16 (non-zero values), and ``n:k:mask``, uint8, one bit a value, most significant first, 1 where it is not zero; a
-piece without zeros has no mask. The shape of each tensor is in the header's metadata, a JSON object under ``shapes``.
+A tensor is cut into pieces of :data:`PIECE` values in row-major order. Piece k of tensor ``n`` is ``n:k:values``, its
+non-zero values, float16 (float32 of a vector, as there are few), and ``n:k:mask``, uint8, one bit a value, most
+significant first, 1 where it is not zero; a piece without zeros has no mask. The shape of each tensor is in the header's
+metadata, a JSON object under ``shapes``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def save_weights(weights: Mapping[str, Tensor], stem: Path) -> list[Path]:
     files: list[Arrays] = [{}]
     room = FILE_BYTES - HEADER_BYTES
     for name, tensor in weights.items():
-        flat = tensor.detach().to("cpu", torch.float32).numpy().astype(np.float16).ravel()
+        kind = np.float16 if tensor.dim() > 1 else np.float32
+        flat = tensor.detach().to("cpu", torch.float32).numpy().astype(kind).ravel()
         for k, start in enumerate(range(0, max(len(flat), 1), PIECE)):
             piece = _pack(f"{name}:{k}", flat[start : start + PIECE])
             size = sum(array.nbytes for array in piece.values())
@@ -60,7 +62,7 @@ def save_weights(weights: Mapping[str, Tensor], stem: Path) -> list[Path]:
     return paths
 
 
-def _pack(name: str, values: NDArray[np.float16]) -> Arrays:
+def _pack(name: str, values: NDArray[np.floating]) -> Arrays:
     mask = values != 0
     if mask.all():
         return {f"{name}:values": values}

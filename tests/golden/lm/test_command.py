@@ -1,0 +1,151 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from golden import train as program
+from golden.lm import benchmark, plot
+from golden.lm.weights import load_weights
+
+REPOSITORY = Path(__file__).parents[3]
+OPTIONS = [
+    *("--corpus", "tiny", "--embedding", "8", "--layers", "10,8", "--epochs", "4", "--batch", "4", "--bptt", "18"),
+    *("--learning-rate", "0.03", "--sparsity", "0.6", "--prune-from", "0", "--prune-to", "0.5"),
+    *("--device", "cpu", "--threads", "1", "--seed", "3"),
+]
+
+
+def run(data, out, *more):
+    return program.main(["lm", "--data", str(data), *OPTIONS, "--out", str(out), *more])
+
+
+def lines(out):
+    records = [json.loads(line) for line in (out / "lm.jsonl").read_text().splitlines()]
+    for record in records:
+        record.pop("seconds", None)
+        record.pop("command", None)
+    return records
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained")
+    assert run(data, out) == 0
+    return out
+
+
+def test_writes_log_checkpoint_and_weights(trained):
+    assert {path.name for path in trained.iterdir()} == {"lm.jsonl", "lm.checkpoint", "lm-1.safetensors"}
+    records = lines(trained)
+    assert [record.get("epoch") for record in records] == [None, 0, 1, 2, 3, None]
+    assert records[0]["settings"]["layers"] == [10, 8] and records[0]["device"] == "cpu"
+    assert records[-1]["metrics"]["sparsity"] == pytest.approx(0.6, abs=1e-3)
+    assert records[-1]["metrics"]["test"]["macs"] < 0.4 * (3 * 18 * 10 + 3 * 18 * 8)
+    model = torch.load(trained / "lm.checkpoint", weights_only=True)["model"]
+    weights = load_weights([trained / "lm-1.safetensors"])
+    for name, value in model.items():
+        assert torch.equal(weights[name], value.half().float() if value.dim() > 1 else value)
+
+
+def test_time_limit_stops_and_resume_goes_on_as_if_unbroken(data, trained, tmp_path, capsys):
+    assert run(data, tmp_path, "--time-limit", "1e-9") == 0
+    assert "stopped at the time limit after epoch -1; --resume goes on" in capsys.readouterr().out
+    epochs = []
+    for _ in range(10):
+        if (tmp_path / "done").exists() or len(epochs) > 4:
+            break
+        clock = Clock()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("golden.lm.command.time.monotonic", clock)
+            assert run(data, tmp_path, "--time-limit", "0.5", "--resume") == 0
+        epochs.append(len(lines(tmp_path)))
+    assert len(set(epochs)) > 2  # it took several pieces
+    assert lines(tmp_path) == lines(trained)
+    assert (tmp_path / "lm-1.safetensors").read_bytes() == (trained / "lm-1.safetensors").read_bytes()
+
+
+class Clock:
+    """Seconds that pass by asking for them."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 5
+        return self.now
+
+
+def test_starts_from_weights(data, trained, tmp_path):
+    assert run(data, tmp_path, "--init", str(trained / "lm-1.safetensors"), "--epochs", "1", "--warmup", "5") == 0
+    first = lines(tmp_path)[1]
+    assert first["loss"] < lines(trained)[1]["loss"] and first["sparsity"] == pytest.approx(0.6, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--corpus", "none"],
+            "cannot read {data}/none/train.txt (No such file or directory); docs/training.md says where ",
+        ),
+        (["--layers", "10,9"], "the last layer has 9 units and the embedding 8 features; a tied decoder needs as many"),
+        (["--init", "none"], "cannot read weights from none (no such weights in it); give files that training wrote"),
+        (["--batch", "1000"], "a text of 534 tokens cannot be cut into 1000 runs; choose a smaller batch"),
+    ],
+)
+def test_bad_options_end_the_program(options, message, data, tmp_path, capsys):
+    assert run(data, tmp_path / "out", *options) == 2
+    assert capsys.readouterr().err.startswith("error: " + message.format(data=data))
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_processes_read_half_the_runs_each(data, trained, tmp_path):
+    drops = [f"--dropout-{where}=0" for where in ("word", "embedding", "layer", "output")]
+    options = [*OPTIONS, *drops, "--dropconnect=0", "--epochs=2"]
+    assert program.main(["lm", "--data", str(data), *options, "--out", str(tmp_path / "one")]) == 0
+    command = [
+        sys.executable,
+        "-m",
+        "golden.train",
+        "lm",
+        "--data",
+        str(data),
+        *options,
+        "--out",
+        str(tmp_path / "two"),
+    ]
+    shared = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}
+    with socket.create_server(("localhost", 0)) as free:
+        shared["MASTER_PORT"] = str(free.getsockname()[1])
+    environments = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]  # as torchrun sets them
+    processes = [subprocess.Popen(command, cwd=REPOSITORY, env=environment) for environment in environments]
+    assert [process.wait() for process in processes] == [0, 0]
+    one, two = lines(tmp_path / "one"), lines(tmp_path / "two")
+    assert (one[0]["processes"], two[0]["processes"]) == (1, 2)
+    for have, want in zip(two[1:3], one[1:3], strict=True):  # the same gradients, summed in another order
+        assert have["loss"] == pytest.approx(want["loss"], rel=1e-3)
+        assert have["valid_loss"] == pytest.approx(want["valid_loss"], rel=1e-2)
+
+
+def test_plots_logs(trained, tmp_path, capsys):
+    assert plot.main([str(trained / "lm.jsonl"), "--out", str(tmp_path / "p.png")]) == 0
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "bad").write_text("{")
+    assert plot.main([str(tmp_path / "bad"), "--out", str(tmp_path / "q.png")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'bad'} is no log of a language model")
+    assert not (tmp_path / "q.png").exists()
+
+
+def test_benchmark_prints_ratios(capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "WORDS", 30)
+    options = ["--preset", "small", "--device", "cpu", "--batch", "2", "--bptt", "4", "--windows", "1", "--turns", "1"]
+    assert benchmark.main([*options, "--threads", "1"]) == 0
+    head, titles, plain, fast = capsys.readouterr().out.splitlines()
+    assert head.startswith("256-512-256, batch 2, 4 steps, 30 words; cpu, 1 threads")
+    assert plain.split()[:2] == ["plain,", "float32"] and plain.split()[-2:] == ["1.00", "1.00"]
+    assert float(fast.split()[-1]) > 0

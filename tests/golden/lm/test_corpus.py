@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from golden.lm.corpus import SIZES, CorpusError, columns, load_corpus
+
+REPOSITORY = Path(__file__).parents[3]
+DATA = Path(os.environ.get("EGRET_DATA", REPOSITORY / "data"))
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_known_corpora_are_as_published(name):
+    if not (DATA / name).is_dir():
+        pytest.skip(f"{name} is not in data/ or the folder that EGRET_DATA names")
+    corpus = load_corpus(name, DATA)
+    assert corpus.words[corpus.end] == "<eos>" and "<unk>" in corpus.words
+    assert (corpus.train[-1], corpus.test[-1]) == (corpus.end, corpus.end)
+
+
+def test_tokens_are_the_words(data):
+    corpus = load_corpus("tiny", data)
+    for split, tokens in (("train", 480 + 54), ("valid", 200 + 23), ("test", 150 + 17)):
+        words = (data / "tiny" / f"{split}.txt").read_text().replace("\n", "<eos> ").split()
+        assert [corpus.words[token] for token in getattr(corpus, split)] == words
+        assert len(words) == tokens
+    assert len(corpus.words) == 13
+
+
+def test_empty_lines_end_too(tmp_path):
+    (tmp_path / "c").mkdir()
+    for split in ("train", "valid", "test"):
+        (tmp_path / "c" / f"{split}.txt").write_text(" \n a b \n \n")
+    corpus = load_corpus("c", tmp_path)
+    assert [corpus.words[token] for token in corpus.train] == ["<eos>", "a", "b", "<eos>", "<eos>"]
+
+
+def test_columns_cover_the_text_and_predict_it():
+    tokens = np.arange(10, 33)
+    inputs, targets = columns(tokens, 3, end=99)
+    assert inputs.shape == targets.shape == (7, 3)
+    assert np.array_equal(targets.T.ravel(), tokens[:21])
+    assert inputs[0].tolist() == [99, 16, 23] and np.array_equal(inputs[1:], targets[:-1])
+    inputs, targets = columns(tokens, 1, end=99)
+    assert np.array_equal(targets[:, 0], tokens)
+    with pytest.raises(CorpusError, match="^a text of 23 tokens cannot be cut into 24 runs; choose a smaller batch$"):
+        columns(tokens, 24, end=99)
+
+
+def test_needs_no_torch():
+    code = "import sys, golden.lm.corpus; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
+
+
+def test_bad_texts_are_refused(tmp_path):
+    def message():
+        with pytest.raises(CorpusError) as error:
+            load_corpus("ptb", tmp_path)
+        return str(error.value)
+
+    folder = tmp_path / "ptb"
+    missing = "(No such file or directory); docs/training.md says where to get it"
+    assert message() == f"cannot read {folder / 'train.txt'} {missing}"
+    folder.mkdir()
+    (folder / "train.txt").write_text("")
+    assert message() == f"{folder / 'train.txt'} is empty; get it again"
+    (folder / "train.txt").write_bytes(b"\xff\xfe\x00")
+    assert message() == f"{folder / 'train.txt'} is not UTF-8 text; get it again"
+    for split in ("train", "valid", "test"):
+        (folder / f"{split}.txt").write_text(" ".join(f"w{n}" for n in range(9999)) + "\n")
+    assert message() == f"{folder} has 10,000 tokens in train.txt instead of 929,589; it is incomplete, get it again"
+    (folder / "test.txt").write_text("more\n")
+    assert message() == f"{folder} has 10,001 words instead of 10,000; it is incomplete, get it again"

@@ -1,0 +1,205 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from golden.fit import TrainingError
+from golden.lm.corpus import load_corpus
+from golden.lm.recurrence import default_steps
+from golden.lm.settings import PRESETS, Settings, preset
+from golden.lm.trainer import GRID, Trainer, windows
+from golden.prune import sparsity_of
+
+TINY = Settings(
+    embedding=8, layers=(10, 8), epochs=5, batch=4, bptt=9, learning_rate=0.03, sparsity=0.6, prune_from=0.2, seed=3
+)
+CPU = torch.device("cpu")
+
+
+def a_trainer(data, settings=TINY, steps=None, **options):
+    return Trainer(settings, load_corpus("tiny", data), CPU, steps or default_steps(CPU), **options)
+
+
+def losses(records):
+    return [(record["loss"], record["valid_loss"], record["sparsity"]) for record in records]
+
+
+@pytest.fixture(scope="module")
+def unbroken(data):
+    trainer = a_trainer(data)
+    for _ in range(TINY.epochs):
+        trainer.epoch()
+    return trainer
+
+
+# The plan
+
+
+def test_plan_prunes_along_the_cubic_and_anneals():
+    sparsity, rate = zip(
+        *Settings(epochs=100, sparsity=0.8, prune_from=0.1, prune_to=0.5, learning_rate=0.01, cosine_from=0.4).plan(),
+        strict=True,
+    )
+    assert sparsity[:10] == (0,) * 10 and sparsity[50:] == (0.8,) * 50
+    assert sparsity[10:50] == pytest.approx([0.8 * (1 - (1 - k / 41) ** 3) for k in range(1, 41)])
+    assert rate[:41] == (0.01,) * 41 and list(rate[40:]) == sorted(rate[40:], reverse=True) and 0 < rate[-1] < 1e-4
+
+
+def test_plan_goes_through_levels():
+    plan = Settings(epochs=12, levels=(0.2, 0.4, 0.6), prune_from=0.25, prune_to=1).plan()
+    assert [sparsity for sparsity, _ in plan] == [0] * 3 + [0.2] * 3 + [0.4] * 3 + [0.6] * 3
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("corpus", ["ptb", "wikitext-2", "other"])
+@pytest.mark.parametrize("cell", ["egru", "lstm"])
+def test_presets_are_settings(name, corpus, cell):
+    settings = Settings(**preset(name, corpus, cell))
+    assert settings.cell == cell
+    if name == "flagship":
+        assert (settings.embedding, *settings.layers) == (
+            (750, 1350, 1350, 750) if cell == "egru" else (400, 1150, 1150, 400)
+        )
+
+
+def test_windows_vary_around_bptt_on_a_grid():
+    settings = Settings(bptt=70, vary_bptt=True)
+    lengths = windows(100_000, settings, 0)
+    assert sum(lengths) == 100_000 and all(length % GRID == 0 for length in lengths[:-1])
+    assert 66 < sum(lengths) / len(lengths) < 71
+    assert 0.02 < sum(length < 55 for length in lengths) / len(lengths) < 0.09
+    assert windows(100_000, settings, 0) == lengths != windows(100_000, settings, 1)
+    assert windows(100, replace(settings, vary_bptt=False), 0) == [70, 30]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0; it must be from 1 to 100000"),
+        ({"levels": (0.5, 0.2)}, "levels are (0.5, 0.2); they must rise"),
+        ({"cell": "gru"}, "cell is gru; it must be egru or lstm"),
+        ({"layers": ()}, "layers is empty; give the units of at least one layer"),
+        (
+            {"embedding": 9},
+            "the last layer has 8 units and the embedding 9 features; a tied decoder needs as many, so ",
+        ),
+        ({"prune_from": 0.9}, "prune_from is 0.9; it must be at most prune_to, 0.6"),
+        ({"prune_readout": True}, "a tied decoder cannot be pruned, as embeddings stay dense; choose --no-tied"),
+        ({"learning_rate": math.nan}, "learning_rate is nan; it must be from 0 to 1"),
+    ],
+)
+def test_bad_settings_are_refused(change, message):
+    with pytest.raises(TrainingError) as error:
+        replace(TINY, **change)
+    assert str(error.value).startswith(message)
+
+
+# A run
+
+
+def test_learns_and_prunes(unbroken):
+    history = unbroken.history
+    assert history[-1]["valid_loss"] < math.log(13) - 0.5 < history[0]["loss"]
+    assert [record["sparsity"] for record in history] == pytest.approx(
+        [0, *(0.6 * (1 - (1 - k / 3) ** 3) for k in (1, 2, 3)), 0.6], abs=2e-3
+    )
+    assert set(unbroken.weights) == {f"layers.{n}.{kind}" for n in (0, 1) for kind in ("kernel", "recurrent_kernel")}
+    assert unbroken.model.embedding.weight.count_nonzero() == 13 * 8
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_resumed_run_is_the_unbroken_one(stop, unbroken, data, tmp_path):
+    first = a_trainer(data)
+    for _ in range(stop):
+        first.epoch()
+    first.save(tmp_path / "c")
+    second = a_trainer(data)
+    torch.rand(7)
+    second.load(tmp_path / "c")
+    while len(second.history) < TINY.epochs:
+        second.epoch()
+    assert losses(second.history) == losses(unbroken.history)
+    for name, value in unbroken.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], value)
+
+
+def test_steps_agree_on_losses(unbroken, data):
+    plain = a_trainer(data, steps="plain")
+    for _ in range(2):
+        plain.epoch()
+    for have, want in zip(plain.history, unbroken.history, strict=False):
+        assert have["loss"] == pytest.approx(want["loss"], rel=1e-3)
+
+
+def test_the_test_reads_the_whole_text_in_one_run(unbroken):
+    metrics = unbroken.test()
+    assert metrics["valid"]["loss"] == pytest.approx(unbroken.history[-1]["valid_loss"], rel=0.1)
+    assert metrics["valid"]["loss"] != unbroken.history[-1]["valid_loss"]
+    with torch.no_grad():
+        text = torch.from_numpy(unbroken.corpus.test)[:, None]
+        inputs = torch.cat([torch.tensor([[unbroken.corpus.end]]), text[:-1]])
+        model = unbroken.model.eval()
+        want = model.loss(model(inputs).y, text).item()
+    assert metrics["test"]["loss"] == pytest.approx(want, rel=1e-5)
+
+
+def test_weights_to_start_from_stay_pruned(unbroken, data):
+    init = unbroken.model.state_dict()
+    trainer = a_trainer(data, replace(TINY, sparsity=0, warmup=10), init=init)
+    trainer.epoch()
+    assert sparsity_of(trainer.weights) == sparsity_of(unbroken.weights)
+    assert trainer.history[0]["loss"] < unbroken.history[1]["loss"]
+    with pytest.raises(
+        TrainingError, match="^the weights to start from have layers.0.kernel of shape .8, 30. instead of"
+    ):
+        a_trainer(data, replace(TINY, layers=(11, 8)), init=init)
+
+
+def test_penalties_lower_what_they_penalise(data):
+    outcome = {}
+    for name in ("", "activity_penalty", "output_penalty", "slowness_penalty"):
+        trainer = a_trainer(data, replace(TINY, sparsity=0, **({name: 5.0} if name else {})))
+        for _ in range(3):
+            trainer.epoch()
+        y = trainer.model.eval()(trainer.texts["valid"][0]).outputs[-1]
+        outcome[name] = (y > 0).float().mean(), y.square().mean(), y.diff(dim=0).square().mean()
+    for n, name in enumerate(("activity_penalty", "output_penalty", "slowness_penalty")):
+        assert outcome[name][n] < 0.7 * outcome[""][n], name
+
+
+def test_a_decoder_of_its_own_is_pruned_if_wanted(data):
+    settings = replace(TINY, tied=False, embedding=5, prune_from=0, prune_to=0)
+    for prune, share in ((False, 0.0), (True, 0.3)):
+        trainer = a_trainer(data, replace(settings, prune_readout=prune))
+        trainer.epoch()
+        zeros = float((trainer.model.readout.weight == 0).float().mean())
+        assert zeros == 0 if share == 0 else zeros > share
+
+
+# What goes wrong
+
+
+def test_loss_that_is_not_finite_stops_with_a_sentence(data):
+    trainer = a_trainer(data)
+    with torch.no_grad():
+        trainer.model.readout.bias[2] = math.nan
+    with pytest.raises(TrainingError) as error:
+        trainer.epoch()
+    assert str(error.value) == (
+        "the loss became nan in epoch 0, step 0; the last checkpoint is kept: lower the learning rate, which is 0.03"
+    )
+    assert trainer.history == []
+
+
+def test_other_or_damaged_checkpoints_are_refused(unbroken, data, tmp_path):
+    path = tmp_path / "c"
+    unbroken.save(path)
+    with pytest.raises(TrainingError) as error:
+        a_trainer(data, replace(TINY, bptt=8, seed=4)).load(path)
+    assert (
+        str(error.value) == f"checkpoint {path} was made with bptt 9, seed 3; give the same, or train without --resume"
+    )
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(TrainingError, match=r"^checkpoint .* is damaged \(\w+\); train without --resume$"):
+        a_trainer(data).load(path)
