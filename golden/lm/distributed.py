@@ -42,10 +42,12 @@ def world() -> int:
 def average(tensors: Iterable[Tensor | None]) -> None:
     """Replace each tensor, in place, by its mean over all processes."""
     if world() > 1:
-        for tensor in tensors:
-            if tensor is not None:
-                distributed.all_reduce(tensor)
-                tensor /= world()
+        present = [tensor for tensor in tensors if tensor is not None]
+        flat = torch.cat([tensor.flatten() for tensor in present])
+        distributed.all_reduce(flat)
+        flat /= world()
+        for tensor, part in zip(present, flat.split([tensor.numel() for tensor in present]), strict=True):
+            tensor.copy_(part.view_as(tensor))
 
 
 def agree(decision: bool, device: torch.device) -> bool:

@@ -23,7 +23,7 @@ class CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, words: Tensor) -> Tensor:
         needed = any(ctx.needs_input_grad)
-        dx, dweight, dbias = (torch.zeros_like(value) for value in (x, weight, bias)) if needed else (None,) * 3
+        dx, dweight, dbias = (torch.zeros_like(value) if needed else value.new_empty(0) for value in (x, weight, bias))
         loss = x.new_zeros((), dtype=torch.float32)
         rows = max(1, CHUNK_BYTES[x.device.type] // (4 * len(weight)))
         for start in range(0, len(x), rows):

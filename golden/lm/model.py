@@ -10,7 +10,7 @@ Source: Merity et al., arXiv 1708.02182 (dropouts, tied decoder), with EGRU laye
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ class LanguageModel(nn.Module):
         self.settings = settings
         self.embedding = WordEmbedding(words, settings.embedding, settings.dropout_word)
         widths = (settings.embedding, *settings.layers)
-        self.layers = nn.ModuleList(self._layer(*pair) for pair in zip(widths, settings.layers, strict=False))
+        self.layers: Any = nn.ModuleList(self._layer(*pair) for pair in zip(widths, settings.layers, strict=False))
         self.readout = Decoder(words, widths[-1], settings.tied)
         self.choose("plain", torch.float32)
 
@@ -79,8 +79,7 @@ class LanguageModel(nn.Module):
         self.dtype = torch.float32 if lstm else dtype
         self.padded = not lstm and steps != "plain"
         self.runs: Sequence[Callable[[Tensor, State | None], tuple[Tensor, Tensor, State]]] = [
-            layer if isinstance(layer, LSTM) else Recurrence(layer, steps, self.dtype)  # type: ignore[arg-type]
-            for layer in self.layers
+            layer if isinstance(layer, LSTM) else Recurrence(layer, steps, self.dtype) for layer in self.layers
         ]
 
     def forward(self, tokens: Tensor, state: Sequence[State] | None = None) -> ModelOutput:
@@ -113,9 +112,6 @@ class LanguageModel(nn.Module):
     def _decoder(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight (V, H) and bias (V,), padded as y is; words that only pad cannot be."""
         weight = self.embedding.weight if self.readout.weight is None else self.readout.weight
-        weight, bias = weight.to(y.dtype), self.readout.bias
-        if not self.padded:
-            return weight, bias
-        more = padded(len(weight), y.device) - len(weight)
-        weight = functional.pad(weight, (0, y.shape[2] - weight.shape[1], 0, more))
-        return weight, functional.pad(bias, (0, more), value=UNREACHABLE)
+        more = padded(len(weight), y.device) - len(weight) if self.padded else 0
+        padded_weight = functional.pad(weight.to(y.dtype), (0, y.shape[2] - weight.shape[1], 0, more))
+        return padded_weight, functional.pad(self.readout.bias, (0, more), value=UNREACHABLE)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,8 +93,9 @@ class Trainer:
         named = dict(self.model.named_parameters())
         thresholds = [parameter for name, parameter in named.items() if name.endswith("threshold")]
         others = [parameter for name, parameter in named.items() if not name.endswith("threshold")]
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": thresholds, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(
-            [{"params": others}, {"params": thresholds, "weight_decay": 0.0}],
+            groups,
             betas=(settings.momentum, 0.999), weight_decay=settings.weight_decay, fused=True,
         )  # fmt: skip
         self.masks: Masks = {}

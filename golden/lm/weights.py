@@ -2,8 +2,8 @@
 
 A tensor is cut into pieces of :data:`PIECE` values in row-major order. Piece k of tensor ``n`` is ``n:k:values``, its
 non-zero values, float16 (float32 of a vector, as there are few), and ``n:k:mask``, uint8, one bit a value, most
-significant first, 1 where it is not zero; a piece without zeros has no mask. The shape of each tensor is in the header's
-metadata, a JSON object under ``shapes``.
+significant first, 1 where it is not zero; a piece without zeros has no mask. The shape of each tensor is in the
+header's metadata, a JSON object under ``shapes``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ FILE_BYTES = 16 << 20
 HEADER_BYTES = 1 << 16  #: left free for the header of a file
 PIECE = 4 << 20
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
 
 
 def save_weights(weights: Mapping[str, Tensor], stem: Path) -> list[Path]:
@@ -62,7 +63,7 @@ def save_weights(weights: Mapping[str, Tensor], stem: Path) -> list[Path]:
     return paths
 
 
-def _pack(name: str, values: NDArray[np.floating]) -> Arrays:
+def _pack(name: str, values: NDArray[Any]) -> Arrays:
     mask = values != 0
     if mask.all():
         return {f"{name}:values": values}

@@ -106,7 +106,7 @@ def test_bad_options_end_the_program(options, message, data, tmp_path, capsys):
 
 def test_two_processes_read_half_the_runs_each(data, trained, tmp_path):
     drops = [f"--dropout-{where}=0" for where in ("word", "embedding", "layer", "output")]
-    options = [*OPTIONS, *drops, "--dropconnect=0", "--epochs=2"]
+    options = [*OPTIONS, *drops, "--dropconnect=0", "--epochs=1"]
     assert program.main(["lm", "--data", str(data), *options, "--out", str(tmp_path / "one")]) == 0
     command = [
         sys.executable,
@@ -127,7 +127,7 @@ def test_two_processes_read_half_the_runs_each(data, trained, tmp_path):
     assert [process.wait() for process in processes] == [0, 0]
     one, two = lines(tmp_path / "one"), lines(tmp_path / "two")
     assert (one[0]["processes"], two[0]["processes"]) == (1, 2)
-    for have, want in zip(two[1:3], one[1:3], strict=True):  # the same gradients, summed in another order
+    for have, want in zip(two[1:2], one[1:2], strict=True):  # the same gradients, summed in another order
         assert have["loss"] == pytest.approx(want["loss"], rel=1e-3)
         assert have["valid_loss"] == pytest.approx(want["valid_loss"], rel=1e-2)
 
