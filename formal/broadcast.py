@@ -116,7 +116,10 @@ def broadcaster() -> Bench:
     ends = Signal()
     m.d.comb += ends.eq(unit.layer_end | (given & item.end))
     ends_step = tag.readout | tag.output
-    bench.prove(ends == (finals.all() & (tag.readout | unit.lanes_ready) & (~ends_step | unit.output.ready)))
+    input_taken = unit.input.valid & unit.input.ready
+    bench.prove(
+        ends == (finals.all() & (tag.readout | unit.lanes_ready) & (~ends_step | unit.output.ready) & ~input_taken)
+    )
     with m.If(ends):
         bench.prove((given == ends_step) & (unit.layer_end == ~tag.readout) & (~given | (item.ending == tag.ending)))
     with m.If(unit.layer_end):
@@ -124,17 +127,10 @@ def broadcaster() -> Bench:
     m.d.sync += [finals[u].eq((finals[u] | (taken[u] & results[u].tag.final)) & ~ends) for u in units]
     m.d.sync += [begun.eq((begun | Cat(taken).any()) & ~ends), tag.eq(job)]
 
-    # Input goes to the lanes when nothing else is there.
-    input_taken = unit.input.valid & unit.input.ready
-    bench.prove(
-        unit.input.ready
-        == (
-            unit.input_allowed
-            & unit.lanes_ready
-            & ~finals.all()
-            & ~Cat(unit.results[u].valid & full[u] & ~finals[u] for u in units).any()
-        )
-    )
+    # Input goes to the lanes when nothing else was there a cycle before.
+    others = finals.all() | Cat(unit.results[u].valid & full[u] & ~finals[u] for u in units).any()
+    bench.prove(here.inputs_turn == bench.past(~others | ends))
+    bench.prove(unit.input.ready == (here.inputs_turn & unit.input_allowed & unit.lanes_ready))
     bench.prove(unit.input_end == (input_taken & (unit.input.payload.kind == EventKind.INPUT_END)))
     with m.If(input_taken):
         m.d.comb += wanted.eq(unit.input.payload)

@@ -23,7 +23,9 @@ class Accumulators(wiring.Component):
     Members
     -------
     i : In(stream.Signature(Target))
-        The operation to be held next; ``ready`` while none is held, or the one that is goes.
+        The operation to be held next; ``ready``, a register's, while none is held, or the one that is goes.
+    will_be_ready : Out(1)
+        ``i.ready`` in the next cycle: for registers of it elsewhere.
     product : In(signed(product_bits))
         Of the operation that went 2 cycles ago.
     goes, hazard, drained : Out(1)
@@ -40,7 +42,7 @@ class Accumulators(wiring.Component):
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
-            "i": In(stream.Signature(Target(config))),
+            "i": In(stream.Signature(Target(config))), "will_be_ready": Out(1),
             "product": In(signed(config.product_bits)),
             "goes": Out(1), "hazard": Out(1), "drained": Out(1),
             "drain": In(Drain(config)),
@@ -69,21 +71,35 @@ class Accumulators(wiring.Component):
         def same(target, earlier, went):
             return Cat(one & (at.as_value() == target.as_value()) for one, at in zip(went, earlier, strict=True))
 
+        # Whether the operation to be held will wait, and whether a drain will take its cycle, is found out on its way
+        # in: what follows moves many registers at once. (It comes only when the one before it, if any, goes.)
+        def takes(drain, target):
+            return drain.valid & ((drain.bank == target.bank) if config.split_banks else 1)
+
+        taken = Signal()
+        will_wait, will_be_taken, will_be_held = Signal(), Signal(), Signal()
+        with m.If(self.i.ready):
+            m.d.comb += [will_be_held.eq(self.i.valid), will_be_taken.eq(takes(self.drain, self.i.payload))]
+        with m.Else():
+            m.d.comb += [will_be_held.eq(1), will_be_taken.eq(takes(self.drain, target))]
         if config.forwarding:
             m.d.comb += matches.eq(same(target, targets[1:], valid[1:]))
         else:
-            # What may have to wait is compared on its way in. (It comes only when the one before it, if any, goes.)
             coming = same(self.i.payload, targets[:-1], [held, *valid[1:-1]])
             with m.If(self.i.ready):
-                m.d.sync += [matches.eq(coming), waits.eq(coming.any())]
+                m.d.comb += will_wait.eq(coming.any())
+                m.d.sync += matches.eq(coming)
             with m.Else():
-                m.d.sync += [matches.eq(matches << 1), waits.eq(matches[:-1].any())]
-        taken = drains[0].valid & ((drains[0].bank == target.bank) if config.split_banks else 1)
+                m.d.comb += will_wait.eq(matches[:-1].any())
+                m.d.sync += matches.eq(matches << 1)
+        ready = Signal(init=1)
+        m.d.sync += [waits.eq(will_wait), taken.eq(will_be_taken), ready.eq(self.will_be_ready)]
         m.d.comb += [
-            self.hazard.eq(0 if config.forwarding else held & waits),
-            self.drained.eq(held & taken & ~self.hazard),
-            self.goes.eq(held & ~self.hazard & ~taken),
-            self.i.ready.eq(~held | self.goes),
+            self.will_be_ready.eq(~will_be_held | ~(will_wait | will_be_taken)),
+            self.i.ready.eq(ready),
+            self.hazard.eq(held & waits),
+            self.drained.eq(held & taken & ~waits),
+            self.goes.eq(held & ready),
         ]
 
         # The read starts when an operation goes, and so ends with the multiplication; one cycle to choose the sum of

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import CoreConfig
+from hw.delay import delay
 from hw.errors import Error
 from hw.event import (
     INDEX_BITS,
@@ -189,9 +190,10 @@ class InputDecoder(wiring.Component):
 class Broadcaster(wiring.Component):
     """Merge results of the cell units, ends of layers and input into one stream of events for all lanes.
 
-    One item a cycle; results first, then the end of their layer, then input. An event is sent only when every lane
-    has room. The end of a layer follows the ``final`` result of every cell unit; until then no result of a later job
-    is taken. Results that carry nothing but ``final`` take no turn.
+    One item a cycle; results first, then the end of their layer, then input, but a result that comes after a cycle
+    that left none gives way to input that is there. An event is sent only when every lane has room. The end of a layer
+    follows the ``final`` result of every cell unit; until then no result of a later job is taken. Results that carry
+    nothing but ``final`` take no turn.
 
     Members
     -------
@@ -228,7 +230,14 @@ class Broadcaster(wiring.Component):
         waiting, chosen, may_go = (Signal(config.cell_units, name=name) for name in ("waiting", "chosen", "may_go"))
         result = Signal(Result(config))
         tag = Signal(JobTag(config))  # of the job that is being delivered
-        m.d.comb += chosen.eq(waiting & -waiting)
+        # Whether it is the input's turn is decided a cycle before, so that what holds the input has not far to hear.
+        inputs_turn, input_goes, ends = Signal(), Signal(), Signal()
+        m.d.sync += inputs_turn.eq(~waiting.any() & (~delivered.all() | ends))
+        m.d.comb += [
+            self.input.ready.eq(inputs_turn & self.input_allowed & self.lanes_ready),
+            input_goes.eq(self.input.valid & self.input.ready),
+            chosen.eq(waiting & -waiting),
+        ]
         for index, candidate in enumerate(self.results):
             offered, payload = candidate.valid & ~delivered[index], candidate.payload
             is_empty, is_event = payload.kind == ResultKind.NONE, payload.kind == ResultKind.EVENT
@@ -237,7 +246,7 @@ class Broadcaster(wiring.Component):
                 waiting[index].eq(offered & ~is_empty),
                 # Found out for each beside the choice between them, not behind it.
                 may_go[index].eq((~is_event | self.lanes_ready) & (~to_output | self.output.ready)),
-                candidate.ready.eq((offered & is_empty) | (chosen[index] & may_go[index])),
+                candidate.ready.eq(((offered & is_empty) | (chosen[index] & may_go[index])) & ~input_goes),
             ]
             with m.If(chosen[index]):
                 m.d.comb += result.eq(payload)
@@ -249,7 +258,13 @@ class Broadcaster(wiring.Component):
         is_event = result.kind == ResultKind.EVENT
         to_output = (result.kind == ResultKind.LOGIT) | (is_event & result.tag.output)
 
-        with m.If(waiting.any()):
+        with m.If(input_goes):
+            m.d.comb += [
+                event.eq(self.input.payload),
+                valid.eq(1),
+                self.input_end.eq(event.kind == EventKind.INPUT_END),
+            ]
+        with m.Elif(waiting.any()):
             m.d.comb += [
                 event.kind.eq(EventKind.EVENT),
                 event.part.eq(Mux(result.tag.ending, ListPart.FORWARD, ListPart.WHOLE)),
@@ -276,16 +291,12 @@ class Broadcaster(wiring.Component):
                 self.layer_end.eq(valid),
                 self.stalled.eq(~tag.readout & ~self.lanes_ready),
             ]
-            with m.If(go):
+            m.d.comb += ends.eq(go)
+            with m.If(ends):
                 m.d.sync += delivered.eq(0)
 
         with m.Else():
-            m.d.comb += [
-                event.eq(self.input.payload),
-                valid.eq(self.input.valid & self.input_allowed & self.lanes_ready),
-                self.input.ready.eq(self.input_allowed & self.lanes_ready),
-                self.input_end.eq(valid & (event.kind == EventKind.INPUT_END)),
-                self.stalled.eq(self.input.valid & self.input_allowed & ~self.lanes_ready),
-            ]
-        m.d.sync += [self.event.eq(event), self.valid.eq(valid)]
+            m.d.comb += self.stalled.eq(self.input.valid & self.input_allowed & ~self.lanes_ready)
+        m.d.comb += self.event.eq(delay(m, event, 1, "event"))
+        m.d.sync += self.valid.eq(valid)
         return m

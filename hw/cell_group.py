@@ -79,8 +79,10 @@ class CellGroup(wiring.Component):
         m.submodules.scheduler = scheduler = Scheduler(config)
         m.submodules.cell = cell = CellEgru(config)
         depth, distributed = config.rows << config.lane_bits, config.distributed_cells
+        # Where it is not direct, synthesis would take block RAM, which is nowhere near.
+        far = config.hops > 1
         m.submodules.queue = queue = Queue(
-            shape=Result(config), depth=self.RESULTS_DEPTH, direct=config.hops == 1, distributed=distributed
+            shape=Result(config), depth=self.RESULTS_DEPTH, direct=not far, distributed=distributed or far
         )
         m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth, distributed=distributed)
         m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth, distributed=distributed)
@@ -88,13 +90,11 @@ class CellGroup(wiring.Component):
         # Buses to all cell units end in registers of each.
         m.submodules.start_relay = start_relay = Relay(1)
         m.submodules.job_relay = job_relay = Relay(Job(config))
-        m.submodules.sweep_relay = sweep_relay = Relay(Drain(config))
         m.submodules.load_relay = load_relay = Relay(LoadWrite(config))
-        sweep, load = sweep_relay.o, load_relay.o
+        load = load_relay.o
         m.d.comb += [
             start_relay.i.eq(self.start),
             job_relay.i.eq(self.job),
-            sweep_relay.i.eq(self.sweep),
             load_relay.i.eq(self.load),
         ]
 
@@ -105,7 +105,10 @@ class CellGroup(wiring.Component):
             self.blocked.eq(scheduler.blocked),
         ]
         for lane in range(config.lanes_per_cell):
+            m.submodules[f"sweep_relay_{lane}"] = sweep_relay = Relay(Drain(config))
+            sweep = sweep_relay.o
             m.d.comb += [
+                sweep_relay.i.eq(self.sweep),
                 scheduler.inputs_passed[lane].eq(self.inputs_passed[lane]),
                 scheduler.layers_passed[lane].eq(self.layers_passed[lane]),
                 self.drain[lane].eq(Mux(sweep.valid, sweep, scheduler.drain[lane])),
@@ -211,8 +214,8 @@ class CellGroup(wiring.Component):
         with m.Else():
             m.d.comb += [states.write_addr.eq(load.address), states.write_data.eq(load.data)]
 
-        # What it sends.
-        result = queue.i.payload
+        # What it sends, to a queue near whoever takes it.
+        result, has_result = Signal(Result(config)), Signal()
         with m.If(is_logit):
             m.d.comb += [
                 result.kind.eq(Mux(unit.present, ResultKind.LOGIT, ResultKind.NONE)),
@@ -228,7 +231,9 @@ class CellGroup(wiring.Component):
                 result.value.eq(cell.y),
             ]
         m.d.comb += [
-            queue.i.valid.eq((is_logit | is_update) & ((result.kind != ResultKind.NONE) | result.tag.final)),
+            has_result.eq((is_logit | is_update) & ((result.kind != ResultKind.NONE) | result.tag.final)),
+            queue.i.payload.eq(delay(m, result, config.hops - 1, "result")),
+            queue.i.valid.eq(delay(m, has_result, config.hops - 1, "has_result", init=0)),
             self.silent_fire.eq(is_update & cell.fires & (cell.y == 0)),
             self.update.valid.eq(is_update & unit_then.present),
             self.update.source.eq(unit_then.id),
@@ -239,10 +244,12 @@ class CellGroup(wiring.Component):
         wiring.connect(m, queue.o, wiring.flipped(self.results))
 
         # Room: a place in the queue is kept for each unit from its grant until it leaves without a result or its
-        # result is taken. A grant shows one cycle late, hence one place less.
+        # result is taken, of which word comes back over as many hops. A grant shows one cycle late, hence one place
+        # less.
         kept = Signal(range(self.RESULTS_DEPTH + 2))
         released = Signal(2)
-        m.d.comb += released.eq((self.results.valid & self.results.ready) + ((is_logit | is_update) & ~queue.i.valid))
+        taken = delay(m, self.results.valid & self.results.ready, config.hops - 1, "taken", init=0)
+        m.d.comb += released.eq(taken + ((is_logit | is_update) & ~has_result))
         m.d.sync += kept.eq(kept + scheduler.grant - released)
         m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2)
         return m

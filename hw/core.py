@@ -11,7 +11,7 @@ from hw.config import CoreConfig
 from hw.counters import Counters, StepRecord, counter_map
 from hw.delay import delay
 from hw.errors import Error
-from hw.event import INDEX_BITS, InputBeat, OutputBeat, Result, UnitUpdate
+from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
 from hw.hops import carry, join, spread
 from hw.lane import Lane
 from hw.loader import Loader, LoadKind
@@ -97,10 +97,10 @@ class Core(wiring.Component):
         unsettled = Signal()
         m.d.sync += unsettled.eq(Cat(resets[:-1]).any())
 
-        def stoppable(name, component):
+        def stoppable(name, component, stopped=stops[hops - 1]):
             m.submodules[f"{name}_stop"] = stop = Relay(1)
             m.submodules[name] = part = ResetInserter(stop.o)(component)
-            m.d.comb += stop.i.eq(stops[hops - 1])
+            m.d.comb += stop.i.eq(stopped)
             return part
 
         m.submodules.decoder = decoder = ResetInserter(self.reset | unsettled)(InputDecoder(config))
@@ -109,7 +109,10 @@ class Core(wiring.Component):
         # Between the choice of a result and the comparison with the best one.
         output_queue = stoppable("output_queue", Queue(shape=OutputItem(config), depth=2, direct=hops == 1))
         output = stoppable("output", Output(config))
-        lanes = [stoppable(f"lane_{number}", Lane(config)) for number in range(config.lanes)]
+        lanes = [
+            stoppable(f"lane_{number}", Lane(config), stopped)
+            for number, stopped in enumerate(spread(m, "stop", stops[0], config.lanes, hops))
+        ]
         groups = [stoppable(f"cell_{number}", CellGroup(config, number)) for number in range(config.cell_units)]
 
         # Loading.
@@ -142,12 +145,7 @@ class Core(wiring.Component):
         ]
         wiring.connect(m, decoder.o, broadcaster.input)
         for index, group in enumerate(groups):
-            results = group.results
-            for hop in range(1, hops):
-                queue = stoppable(f"results_{index}_hop_{hop}", Queue(shape=Result(config), depth=2))
-                wiring.connect(m, results, queue.i)
-                results = queue.o
-            wiring.connect(m, results, broadcaster.results[index])
+            wiring.connect(m, group.results, broadcaster.results[index])
         events = spread(m, "event", broadcaster.event, config.lanes, hops)
         valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
         for lane, event, valid in zip(lanes, events, valids, strict=True):
@@ -167,10 +165,16 @@ class Core(wiring.Component):
         ]
 
         # Lanes and cell units.
-        inputs_passed, layers_passed = (
-            [carry(m, f"lane_{number}_{name}", getattr(lane, name), hops) for number, lane in enumerate(lanes)]
-            for name in ("inputs_passed", "layers_passed")
-        )
+        def passed(whom):
+            return (
+                [
+                    carry(m, f"lane_{number}_{name}_{whom}", getattr(lane, name), hops)
+                    for number, lane in enumerate(lanes)
+                ]
+                for name in ("inputs_passed", "layers_passed")
+            )
+
+        inputs_passed, layers_passed = passed("to_cell")
         m.d.sync += sequencer.cells_idle.eq(Cat(group.idle for group in groups).all())
         for index, group in enumerate(groups):
             m.d.comb += [
@@ -230,8 +234,8 @@ class Core(wiring.Component):
 
         # Progress, and what is counted.
         progress = stoppable("progress", Progress(config))
-        for passed, inputs, layers in zip(progress.lanes, inputs_passed, layers_passed, strict=True):
-            m.d.comb += [passed.inputs.eq(inputs), passed.layers.eq(layers)]
+        for lane, inputs, layers in zip(progress.lanes, *passed("to_progress"), strict=True):
+            m.d.comb += [lane.inputs.eq(inputs), lane.layers.eq(layers)]
         m.d.comb += [
             progress.egru_count.eq(loader.network.layer_count - loader.network.readout),
             progress.input_end.eq(broadcaster.input_end),
@@ -241,6 +245,13 @@ class Core(wiring.Component):
         ]
         if config.counters:
             m.submodules.counters = counters = Counters(config)
+            fires, blocked = (
+                [
+                    delay(m, getattr(group, name), 1, f"cell_{index}_{name}", init=0)
+                    for index, group in enumerate(groups)
+                ]
+                for name in ("silent_fire", "blocked")
+            )
             m.d.comb += [
                 counters.stop.eq(stops[hops - 1]),
                 counters.event.eq(broadcaster.event),
@@ -249,9 +260,9 @@ class Core(wiring.Component):
                 counters.layer_closed.eq(progress.layer_closed),
                 counters.layer.eq(progress.layer),
                 counters.last_layer.eq(progress.last_layer),
-                counters.silent_fires.eq(sum(group.silent_fire for group in groups)),
+                counters.silent_fires.eq(sum(fires)),
                 counters.broadcast_stall.eq(broadcaster.stalled),
-                counters.cell_stall.eq(Cat(group.blocked for group in groups).any()),
+                counters.cell_stall.eq(Cat(blocked).any()),
                 counters.output_stall.eq(self.o.valid & ~self.o.ready),
                 counters.clear.eq(self.clear_counters),
                 counters.select.eq(self.counter_select),

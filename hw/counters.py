@@ -50,7 +50,7 @@ class GroupCounts(wiring.Component):
     new_event, new_macs : Out
         Counted in this cycle, whatever the step.
     events, macs : Out(32)
-        Of the step whose count was completed last, one cycle later.
+        Of the step whose count was completed last, two cycles later.
     """
 
     #: From an entry's acceptance, which a lane tells a cycle later, to its place in the count.
@@ -69,8 +69,13 @@ class GroupCounts(wiring.Component):
         event, lanes = self.event, self._config.lanes
         counted = self.valid & (event.kind == EventKind.EVENT) & (event.group == self._group)
         added = []
+        complete_events, complete_macs = (
+            Signal(STEP_BITS, name=f"complete_{name}", reset_less=True) for name in ("events", "macs")
+        )
+        m.d.comb += [self.events.eq(complete_events), self.macs.eq(complete_macs)]
         for parity, closes in enumerate(self.closes):
-            events, macs = (Signal(STEP_BITS, name=f"{name}_{parity}") for name in ("events", "macs"))
+            # Many bits, so not reset: both are closed while stopped.
+            events, macs = (Signal(STEP_BITS, name=f"{name}_{parity}", reset_less=True) for name in ("events", "macs"))
             new_event = Signal(name=f"new_event_{parity}")
             hits = Signal(lanes, name=f"hits_{parity}", reset_less=True)  # stopped lanes hit nothing
             new_macs = Signal(range(lanes + 1), name=f"new_macs_{parity}")
@@ -82,10 +87,15 @@ class GroupCounts(wiring.Component):
                 ),
                 new_macs.eq(sum(hits[1:], start=hits[0])),
             ]
-            with m.If(closes):
-                m.d.sync += [events.eq(new_event), macs.eq(new_macs), self.events.eq(events), self.macs.eq(macs)]
-            with m.Else():
-                m.d.sync += [events.eq(events + new_event), macs.eq(macs + new_macs)]
+            for name, count, new, complete in (
+                ("events", events, new_event, complete_events),
+                ("macs", macs, new_macs, complete_macs),
+            ):
+                m.submodules[f"closes_{name}_{parity}"] = own = Relay(1)
+                m.d.comb += own.i.eq(closes)
+                m.d.sync += count.eq(Mux(own.o, 0, count) + new)
+                with m.If(own.o):
+                    m.d.sync += complete.eq(count)
             added.append((new_event, new_macs))
         # Events come one a cycle, and a lane multiplies once a cycle: the sums of both parities are no larger.
         new_events, new_macs = zip(*added, strict=True)
@@ -147,10 +157,9 @@ class StepCounts(wiring.Component):
             m.submodules[f"group_{group}"] = counts = ResetInserter(stop.o)(GroupCounts(config, group))
             parity = input_parity if group == 0 else layer_parity
             closes = closes_input if group == 0 else closes_layer & (closed_layer == group - 1)
-            for k in range(2):
-                m.d.sync += counts.closes[k].eq(closes & (parity == k))
             m.d.comb += [
                 stop.i.eq(self.stop),
+                *(counts.closes[k].eq(closes & (parity == k) | self.stop) for k in range(2)),
                 counts.event.eq(self.event),
                 counts.valid.eq(self.valid),
                 *(inner.eq(outer) for inner, outer in zip(counts.lanes, self.lanes, strict=True)),
@@ -163,7 +172,7 @@ class StepCounts(wiring.Component):
             # The input of the next step may be complete before this step is, but not that of the one after.
             kept = Signal(data.ArrayLayout(data.ArrayLayout(STEP_BITS, 2), 2), reset_less=True)
             for k in range(2):
-                with m.If(delay(m, counts.closes[k], 1, f"closed_{k}", init=0)):
+                with m.If(delay(m, counts.closes[k], 2, f"closed_{k}", init=0)):
                     m.d.sync += kept[k].eq(Cat(counts.events, counts.macs))
             with m.If(step_ends):
                 m.d.sync += Cat(record.events[0], record.macs[0]).eq(kept[step_parity])
@@ -236,23 +245,26 @@ class Counters(wiring.Component):
         record, of_last_step = steps.record, []
         names = list(counter_map(config))
         first = next(k for k, name in enumerate(names) if name.startswith("step_"))
-        m.submodules.step_clear = step_clear = Relay(1)
-        m.d.comb += step_clear.i.eq(self.clear | self.stop)
         for name in names[first : first + len(names) - len(increments)]:
             kind, group = name.removeprefix("step_").split("_")
             value = Signal(STEP_BITS, name=name)
+            m.submodules[f"{name}_clear"] = step_clear = Relay(1)
+            m.d.comb += step_clear.i.eq(self.clear | self.stop)
             with m.If(record.valid):
                 m.d.sync += value.eq(record[kind][int(group)])
             with m.If(step_clear.o):
                 m.d.sync += value.eq(0)
             of_last_step.append(value)
         beyond = first + len(of_last_step)
-        place, running, chosen = Signal(range(len(of_last_step))), Signal.like(tally.select), Signal(STEP_BITS)
-        reads_step = delay(m, (self.select >= first) & (self.select < beyond), 2, "reads_step")
+        place, running = Signal(range(len(of_last_step))), Signal.like(tally.select)
+        blocks = [
+            delay(m, Array(of_last_step[k : k + 4])[place[:2]], 1, f"block_{k}") for k in range(0, len(of_last_step), 4)
+        ]
+        chosen = delay(m, Array(blocks)[delay(m, place[2:], 1, "block")], 1, "chosen")
+        reads_step = delay(m, (self.select >= first) & (self.select < beyond), 3, "reads_step")
         m.d.sync += [
             place.eq(self.select - first),
             running.eq(Mux(self.select < beyond, self.select, self.select - len(of_last_step))),
-            chosen.eq(Array(of_last_step)[place]),
             self.count.eq(Mux(reads_step, chosen, tally.count)),
         ]
         m.d.comb += tally.select.eq(running)

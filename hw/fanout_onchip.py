@@ -1,6 +1,6 @@
 """Fan-out lists in on-chip memory: find an event's list, queue it, walk it."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -87,6 +87,8 @@ def follows(b: Value, a: Value) -> Value:
 
     Counting on flips a bit if, and only if, it flips the one below and that was 1.
     """
+    if not len(b):
+        return Const(1)
     flips = a[: len(b)] ^ b
     return flips[0] & (flips[1:] == (flips & a)[: len(b) - 1])
 
@@ -130,16 +132,21 @@ class Walker(wiring.Component):
         ]
 
         current = Signal(FanoutList(self._config), reset_less=True)  # ``start`` is the entry to read next
-        walking, ending = Signal(), Signal()
-        m.d.comb += [
-            entries.read_addr.eq(current.start),
-            ending.eq(~walking | (current.kind != EventKind.EVENT) | follows(current.stop, current.start)),
-            self.i.ready.eq(advance & ending),
-        ]
+        walking, ending = Signal(), Signal(init=1)  # ``ending``: this is the last entry, or there is none
+        m.d.comb += [entries.read_addr.eq(current.start), self.i.ready.eq(advance & ending)]
         with m.If(advance):
-            m.d.sync += current.start.eq(current.start + 1)
+            start, stop = current.start, current.stop
+            m.d.sync += [
+                current.start.eq(start + 1),
+                ending.eq((stop[0] == start[0]) & follows(stop[1:], start[1:])),  # the one after the next is behind it
+            ]
             with m.If(ending):
-                m.d.sync += [walking.eq(self.i.valid), current.eq(self.i.payload)]
+                coming = self.i.payload
+                m.d.sync += [
+                    walking.eq(self.i.valid),
+                    current.eq(coming),
+                    ending.eq(~self.i.valid | (coming.kind != EventKind.EVENT) | follows(coming.stop, coming.start)),
+                ]
 
         # What the event brought keeps pace with the read.
         brought, valid = Cat(current.kind, current.value, current.bank, current.group), walking

@@ -10,12 +10,12 @@ from amaranth.hdl import Shape, signed, unsigned
 from golden import fixed
 from golden.fixed import GATES
 from hw.bus.host_link import BUFFER_BYTES
-from hw.cell_group import CellGroup, StateWord, UnitWord
+from hw.cell_group import StateWord, UnitWord
 from hw.compact.event_queue import EventQueue
 from hw.compact.layouts import WEIGHT_BITS, LaneEvent
 from hw.config import COMPACT_WORD_BITS, CoreConfig
 from hw.counters import counter_map
-from hw.event import Entry, Result
+from hw.event import Entry
 from hw.fanout_onchip import DirectoryWord
 from hw.tally import HIGH_BITS, slots
 from hw.vendor import rules
@@ -125,8 +125,6 @@ def core_memories(config: CoreConfig) -> Iterator[Memory]:
     yield Memory(CELL_UNIT, cells, UnitWord().size, units, distributed=distributed)
     yield Memory(CELL_UNIT, cells, StateWord().size, units, distributed=distributed)
     yield Memory(CELL_UNIT, cells, config.acc_bits, units, parts=len(GATES), distributed=distributed)
-    if config.hops > 1:  # the queue of results is read from memory always, and Yosys takes block RAM for it
-        yield Memory(CELL_UNIT, cells, Result(config).size, CellGroup.RESULTS_DEPTH, distributed=distributed)
     for table in (fixed.SIGMOID, fixed.SIGMOID, fixed.TANH):
         yield Memory(CELL_UNIT, cells, 16 + table.slope_bits, len(table.base), has_content=True)
     if config.counters:

@@ -78,12 +78,15 @@ class Lane(wiring.Component):
 
         operation, advance = fanout.o, accumulators.i.ready
         target = accumulators.i.payload
+        # What moves the walk is known a cycle before, and kept near it, too.
+        m.submodules.advance_relay = advance_relay = Relay(1)
         is_entry = Signal()
         m.d.comb += [
             is_entry.eq(operation.kind == EventKind.EVENT),
             accumulators.i.valid.eq(fanout.o_valid & is_entry),
             # A marker, too, waits until the entry before it goes.
-            fanout.advance.eq(advance),
+            advance_relay.i.eq(accumulators.will_be_ready),
+            fanout.advance.eq(advance_relay.o),
             target.bank.eq(operation.bank),
             target.row.eq(operation.entry.row),
             target.gate.eq(operation.entry.gate),
@@ -107,12 +110,12 @@ class Lane(wiring.Component):
 
         # The bank is the parity of step plus target layer: t for an input, t + l + 1 for a unit of layer l, whose group
         # is l + 1.
+        group, parity = Signal(config.group_bits, reset_less=True), Signal(reset_less=True)
         with m.If(advance):
-            m.d.sync += [
-                self.activity.group.eq(operation.group),
-                self.activity.parity.eq(operation.bank ^ operation.group[0]),
-            ]
+            m.d.sync += [group.eq(operation.group), parity.eq(operation.bank ^ operation.group[0])]
         m.d.comb += [
+            self.activity.group.eq(group),
+            self.activity.parity.eq(parity),
             self.activity.mac.eq(accumulators.goes),
             self.activity.hazard.eq(accumulators.hazard),
             self.activity.drain.eq(accumulators.drained),

@@ -8,9 +8,11 @@ from amaranth.lib import crc, data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES
-from golden.image import MAGIC, VERSION, Kind
+from golden.image import Kind
 from hw.config import CoreConfig
+from hw.delay import delay
 from hw.errors import Error
+from hw.word_check import NETWORK_FIELDS, Owner, WordCheck, memory_depths
 
 
 class LoadKind(enum.Enum, shape=unsigned(4)):
@@ -84,13 +86,13 @@ class NetworkDescription(data.StructLayout):
 class Loader(wiring.Component):
     """Parse a memory image, check it, and write it.
 
-    One word a cycle, never stalls. After an error nothing more is written until ``restart``.
+    One word a cycle, latency 3, never stalls. After an error nothing more is written until ``restart``.
 
     Members
     -------
     i : In(stream.Signature(32))
     restart : In(1)
-        Forget a record under way and any failure; a network that is loaded stays.
+        Forget words and a record under way and any failure; a network that is loaded stays.
     idle : In(1)
         No step is under way; a state may be written.
     write : Out(LoadWrite)
@@ -112,20 +114,27 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        word, valid = self.i.payload, self.i.valid
+        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=32).create()
+
+        # Words come from afar, and comparisons take carry chains: a register, all comparisons, and another register.
         m.d.comb += self.i.ready.eq(1)
+        coming = delay(m, self.i.payload, 1, "coming")
+        comes = delay(m, self.i.valid & ~self.restart, 1, "comes", init=0)
+        m.submodules.check = check = WordCheck(self._config)
+        word, found = delay(m, coming, 1, "word"), check.found
+        valid = delay(m, comes & ~self.restart, 1, "valid", init=0)
+        m.d.comb += [checksum.data.eq(word), check.word.eq(coming), check.checksum.eq(checksum.crc)]
 
         kind, select = Signal(LoadKind), Signal(8)
+        owner = Signal(Owner)  # what there is of the number ``select``
         remaining = Signal(16)
         address, offset = Signal(32), Signal(2)
+        inside = Signal()  # the address is, of its kind of memory
         started = Signal()  # BEGIN came
         low = Signal(32)  # first word of a directory entry
 
-        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=32).create()
-        m.d.comb += checksum.data.eq(word)
-
-        def fail(error, detail):
-            m.d.comb += [self.error.eq(error), self.detail.eq(detail)]
+        def fail(error):
+            m.d.comb += self.error.eq(error)
             m.next = "FAILED"
 
         def restart():
@@ -136,21 +145,23 @@ class Loader(wiring.Component):
         # Writes leave through a register: the bus begins here.
         m.d.sync += self.write.valid.eq(0)
         m.d.comb += self.state_written.eq(self.write.valid & (self.write.kind == LoadKind.STATE))
+        m.d.comb += self.detail.eq(word)
         with m.FSM():
             with m.State("HEADER"):
                 new_kind = LoadKind(word[24:28])
                 with m.If(valid):
                     m.d.sync += [kind.eq(new_kind), select.eq(word[16:24]), remaining.eq(word[:16])]
+                    m.d.sync += owner.eq(found.owner)
                     m.next = "ADDRESS"
-                    with m.If(word[28:] | (word[:16] == 0)):
-                        fail(Error.LOAD_KIND, word)
+                    with m.If(found.no_header):
+                        fail(Error.LOAD_KIND)
                     with m.Elif(new_kind == LoadKind.BEGIN):
                         m.d.comb += [checksum.start.eq(1), checksum.valid.eq(1)]
                         m.d.sync += [started.eq(1), self.loaded.eq(0)]
                     with m.Elif(new_kind == LoadKind.STATE), m.If(~self.idle):
-                        fail(Error.BUSY, word)
+                        fail(Error.BUSY)
                     with m.Elif(~started):
-                        fail(Error.LOAD_ORDER, word)
+                        fail(Error.LOAD_ORDER)
                     with m.Elif(new_kind != LoadKind.END):
                         m.d.comb += checksum.valid.eq(1)
                 restart()
@@ -158,7 +169,11 @@ class Loader(wiring.Component):
             with m.State("ADDRESS"):
                 with m.If(valid):
                     m.d.comb += checksum.valid.eq(kind != LoadKind.END)
-                    m.d.sync += [address.eq(word), offset.eq(0)]
+                    m.d.sync += [address.eq(word), offset.eq(0), inside.eq(found.inside.units)]
+                    with m.If(kind == LoadKind.DIRECTORY):
+                        m.d.sync += inside.eq(found.inside.directory)
+                    with m.If(kind == LoadKind.ENTRY):
+                        m.d.sync += inside.eq(found.inside.entries)
                     m.next = "DATA"
                 restart()
 
@@ -175,54 +190,58 @@ class Loader(wiring.Component):
                     ]
                     with m.If(remaining == 1):
                         m.next = "HEADER"
-                    self._take_word(m, kind, select, address, word, low, offset, checksum, started, fail)
+                    self._take_word(
+                        m, kind, select, owner, address, inside, word, found, low, offset, checksum, started, fail
+                    )
                 restart()
 
             with m.State("FAILED"):
                 restart()
         return m
 
-    def _take_word(self, m, kind, select, address, word, low, offset, checksum, started, fail):
+    def _take_word(self, m, kind, select, owner, address, inside, word, found, low, offset, checksum, started, fail):
         """Check one data word of a record and write it."""
         config, network = self._config, self.network
         layer = network.layers[select[: config.layer_bits]]
 
         def write_if(good):
+            m.d.comb += self.detail.eq(address)
             with m.If(good):
                 m.d.sync += self.write.valid.eq(1)
             with m.Else():
-                fail(Error.LOAD_RANGE, address)
+                fail(Error.LOAD_RANGE)
+
+        depths = memory_depths(config)
+
+        def stay_inside(name):
+            """A record that begins inside goes on to the last row."""
+            with m.If(address == depths[name] - 1):
+                m.d.sync += inside.eq(0)
 
         with m.Switch(kind):
             with m.Case(LoadKind.BEGIN), m.Switch(address):
-                with m.Case(0), m.If(word != MAGIC):
-                    fail(Error.LOAD_ORDER, word)
-                with m.Case(1), m.If(word != VERSION):
-                    fail(Error.LOAD_ORDER, word)
-                with m.Case(2), m.If(word != config.config_id):
-                    fail(Error.LOAD_CONFIG, word)
-                with m.Case(3), m.If(word > config.acc_bits):
-                    fail(Error.LOAD_CAPACITY, word)
+                for index, (good, error) in enumerate((
+                    (found.is_magic, Error.LOAD_ORDER), (found.is_version, Error.LOAD_ORDER),
+                    (found.is_config, Error.LOAD_CONFIG), (found.has_wide_sums, Error.LOAD_CAPACITY),
+                )):  # fmt: skip
+                    with m.Case(index), m.If(~good):
+                        fail(error)
 
             with m.Case(LoadKind.NETWORK):
-                for index, (name, most) in enumerate((
-                    ("inputs", config.sources), ("layer_count", config.layers), ("readout", 1),
-                    ("rows", config.rows), ("output_base", config.sources), ("outputs", 65535),
-                )):  # fmt: skip
+                for index, name in enumerate(NETWORK_FIELDS):
                     with m.If(address == index):
                         m.d.sync += network[name].eq(word)
-                        none = (word == 0) if name != "readout" else 0
-                        with m.If(none | (word > most)):
-                            fail(Error.LOAD_CAPACITY, word)
+                        with m.If(~found.network[name]):
+                            fail(Error.LOAD_CAPACITY)
 
             with m.Case(LoadKind.LAYER):
-                rows_end = word[:16] + word[16:]
-                with m.If(select >= config.layers):
-                    fail(Error.LOAD_RANGE, select)
+                with m.If(~owner.layer):
+                    m.d.comb += self.detail.eq(select)
+                    fail(Error.LOAD_RANGE)
                 with m.Elif(address == 0):
                     m.d.sync += [layer.base.eq(word[:16]), layer.rows.eq(word[16:])]
-                    with m.If((word[16:] == 0) | (rows_end > config.rows)):
-                        fail(Error.LOAD_CAPACITY, word)
+                    with m.If(~found.has_rows):
+                        fail(Error.LOAD_CAPACITY)
                 with m.Elif(address == 1):
                     m.d.sync += [layer.shifts[gate].eq(word[8 * gate : 8 * gate + 5]) for gate in range(len(GATES))]
                 with m.Elif(address == 2):
@@ -232,24 +251,29 @@ class Loader(wiring.Component):
                 m.d.sync += [low.eq(word), offset.eq(~offset), address.eq(address + offset[0])]
                 start, forward, count = low[: config.entry_bits], word[:16], word[16:]
                 middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
-                m.d.sync += self.write.data.eq(Cat(start, middle, stop, forward != 0, forward != count))
+                m.d.sync += self.write.data.eq(Cat(start, middle, stop, found.has_forward, found.has_recurrent))
                 with m.If(offset[0]):
-                    write_if((select < config.lanes) & (address < config.sources))
+                    write_if(owner.lane & inside)
+                    stay_inside("directory")
 
             with m.Case(LoadKind.ENTRY):
-                write_if((select < config.lanes) & (address < config.entries) & (word[10:26] < config.rows))
+                write_if(owner.lane & inside & found.has_row)
+                stay_inside("entries")
 
             with m.Case(
                 LoadKind.UNIT, LoadKind.BIAS, LoadKind.BIAS_Z, LoadKind.BIAS_R, LoadKind.BIAS_GH, LoadKind.STATE
             ):
-                write_if((select < config.cell_units) & (address < config.rows << config.lane_bits))
+                write_if(owner.cell & inside)
+                stay_inside("units")
 
             with m.Case(LoadKind.END):
                 m.d.sync += started.eq(0)
-                with m.If(word == checksum.crc):
+                m.d.comb += self.detail.eq(checksum.crc)
+                with m.If(found.is_checksum):
                     m.d.sync += self.loaded.eq(1)
                 with m.Else():
-                    fail(Error.LOAD_CHECKSUM, checksum.crc)
+                    fail(Error.LOAD_CHECKSUM)
 
             with m.Default():
-                fail(Error.LOAD_KIND, Cat(word[:24], kind))
+                m.d.comb += self.detail.eq(Cat(word[:24], kind))
+                fail(Error.LOAD_KIND)

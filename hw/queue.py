@@ -61,20 +61,24 @@ class Queue(wiring.Component):
         push, move = Signal(), Signal()
         free = ~self.o.valid | self.o.ready
         passes = ~filled & free if self._direct else Const(0)
+        item = Signal(self._shape, reset_less=True)  # behind the memory
         m.d.comb += [
             self.empty.eq(~filled & ~self.o.valid),
+            self.o.payload.eq(item),
             self.i.ready.eq(~full),
             push.eq(self.i.valid & ~full & ~passes),
             move.eq(filled & free),
-            write.en.eq(push),
+            # The place at the tail is free unless the memory is full, and may be written before it is known whether
+            # there is anything to write.
+            write.en.eq(~full if self._guarded else push),
             write.addr.eq(tail),
             write.data.eq(self.i.payload),
             read.addr.eq(head),
         ]
         with m.If(free):
-            m.d.sync += [self.o.payload.eq(read.data), self.o.valid.eq(filled)]
+            m.d.sync += [item.eq(read.data), self.o.valid.eq(filled)]
         with m.If(passes):
-            m.d.sync += [self.o.payload.eq(self.i.payload), self.o.valid.eq(self.i.valid)]
+            m.d.sync += [item.eq(self.i.payload), self.o.valid.eq(self.i.valid)]
         with m.If(push):
             m.d.sync += [tail.eq(tail + 1), filled.eq(1)]
         with m.Elif(move):

@@ -14,7 +14,7 @@ from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory, Relay
 COUNTER_BITS = 48
 LOW_BITS = 12  #: of a count that are never in memory
 HIGH_BITS = COUNTER_BITS - LOW_BITS
-NEIGHBOURS = 8  #: counters that are told of moves, and cleared, by registers of their own, near them
+NEIGHBOURS = 4  #: counters that are told of moves, and cleared, by registers of their own, near them
 
 
 def slots(counters: int) -> int:

@@ -153,6 +153,7 @@ class Log:
         self._pins, self._clock = pins, dut.clk
         self._allowed = False  # lanes were ready in the cycle before, in which the event was chosen
         self._final = [False] * CONFIG.cell_units
+        self._was_busy = False  # with results or the end of their layer, in the cycle before
         cocotb.start_soon(self._run())
 
     async def _run(self):
@@ -165,7 +166,7 @@ class Log:
                 self.job_of_broadcast.append(self._chosen_in)
             self._allowed, self._chosen_in = bool(get("lanes_ready")), self.jobs_ended
 
-            busy = False
+            busy = all(self._final)
             for unit in range(CONFIG.cell_units):
                 offered, taken = get(f"results__{unit}__valid"), get(f"results__{unit}__ready")
                 if offered and self._final[unit]:
@@ -176,14 +177,16 @@ class Log:
                     self._final[unit] = True
             taken_input = get("input__valid") and get("input__ready")
             if taken_input:
-                assert get("input_allowed") and get("lanes_ready") and not busy
+                assert get("input_allowed") and get("lanes_ready") and not self._was_busy
                 kind = get("input__payload").kind
             assert get("input_end") == bool(taken_input and kind == EventKind.INPUT_END)
             if get("output__valid") and get("output__ready"):
                 self.output.append(get("output__payload"))
                 self.job_of_output.append(self.jobs_ended)
             ended_readout = get("output__valid") and get("output__ready") and get("output__payload").end
+            self._was_busy = busy
             if get("layer_end") or ended_readout:
+                self._was_busy = False
                 self.jobs_ended += 1
                 self._final = [False] * CONFIG.cell_units
 

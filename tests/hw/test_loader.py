@@ -59,8 +59,8 @@ class Bench:
         self.writes, self.errors, self.states_written = [], [], 0
 
     async def send(self, words, *, gaps=0.0):
-        """Send words and wait for the last write; errors are seen with the word that causes them."""
-        for word in [*words, None, None]:
+        """Send words and wait for what the last one causes."""
+        for word in [*words, *(None,) * 4]:
             while random.random() < gaps:
                 await self._cycle(None)
             await self._cycle(word)
