@@ -1,0 +1,88 @@
+"""What the words of a memory image are compared with, found out a cycle before the loader takes each."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.image import MAGIC, VERSION
+from hw.config import CoreConfig
+
+#: Fields of a network's record, in its order.
+NETWORK_FIELDS = ("inputs", "layer_count", "readout", "rows", "output_base", "outputs")
+
+
+def memory_depths(config: CoreConfig) -> dict[str, int]:
+    """Return the rows of each kind of memory that an image fills."""
+    return {"directory": config.sources, "entries": config.entries, "units": config.rows << config.lane_bits}
+
+
+class Owner(data.Struct):
+    """What there is of a record's number: a lane, a cell unit, a layer."""
+
+    lane: 1
+    cell: 1
+    layer: 1
+
+
+class Findings(data.Struct):
+    """What there is to know of a word whatever it is: each field is meant for one kind of word."""
+
+    no_header: 1
+    owner: Owner
+    inside: data.StructLayout({"directory": 1, "entries": 1, "units": 1})
+    is_magic: 1
+    is_version: 1
+    is_config: 1
+    has_wide_sums: 1  #: no wider than those here
+    network: data.StructLayout(dict.fromkeys(NETWORK_FIELDS, 1))
+    has_rows: 1
+    has_row: 1
+    has_forward: 1
+    has_recurrent: 1
+    is_checksum: 1
+
+
+class WordCheck(wiring.Component):
+    """Compare a word with all that it could be compared with.
+
+    One word a cycle, latency one cycle.
+
+    Members
+    -------
+    word : In(32), checksum : In(32)
+        The checksum of what came before.
+    found : Out(Findings)
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__({"word": In(32), "checksum": In(32), "found": Out(Findings)})
+
+    def elaborate(self, platform):
+        m = Module()
+        config, word = self._config, self.word
+        found = Signal(Findings, reset_less=True)
+        count, rows_end = word[16:], word[:16] + word[16:]
+        limits = (config.sources, config.layers, 1, config.rows, config.sources, 65535)
+        m.d.comb += self.found.eq(found)
+        m.d.sync += [
+            found.no_header.eq(word[28:].any() | (word[:16] == 0)),
+            found.owner.lane.eq(word[16:24] < config.lanes),
+            found.owner.cell.eq(word[16:24] < config.cell_units),
+            found.owner.layer.eq(word[16:24] < config.layers),
+            *(found.inside[name].eq(word < depth) for name, depth in memory_depths(config).items()),
+            found.is_magic.eq(word == MAGIC),
+            found.is_version.eq(word == VERSION),
+            found.is_config.eq(word == config.config_id),
+            found.has_wide_sums.eq(word <= config.acc_bits),
+            *(
+                found.network[name].eq((word <= most) & (word.any() | (name == "readout")))
+                for name, most in zip(NETWORK_FIELDS, limits, strict=True)
+            ),
+            found.has_rows.eq(count.any() & (rows_end <= config.rows)),
+            found.has_row.eq(word[10:26] < config.rows),
+            found.has_forward.eq(word[:16].any()),
+            found.has_recurrent.eq(word[:16] != count),
+            found.is_checksum.eq(word == self.checksum),
+        ]
+        return m
