@@ -113,5 +113,5 @@ class LanguageModel(nn.Module):
         """Return weight (V, H) and bias (V,), padded as y is; words that only pad cannot be."""
         weight = self.embedding.weight if self.readout.weight is None else self.readout.weight
         more = padded(len(weight), y.device) - len(weight) if self.padded else 0
-        padded_weight = functional.pad(weight.to(y.dtype), (0, y.shape[2] - weight.shape[1], 0, more))
+        padded_weight = functional.pad(weight, (0, y.shape[2] - weight.shape[1], 0, more))
         return padded_weight, functional.pad(self.readout.bias, (0, more), value=UNREACHABLE)

@@ -34,6 +34,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from golden.egru import EGRU, State
+from golden.lm.product import product
 
 #: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton are this module's function;
 #: graph captures it on CUDA.
@@ -187,7 +188,7 @@ class Program:
             run()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may wait for other processes
             run()
         return graph
 
@@ -195,7 +196,8 @@ class Program:
 class WindowFunction(torch.autograd.Function):
     """Run a program: inputs (T, B, I) to events y (T, B, H), fires of each unit (H,), and the last h and y (B, H).
 
-    The backward pass reads the program's buffers: it must come before the next forward pass of the same shape.
+    Weights are float32, and cast to the type of x. The backward pass reads the program's buffers: it must come before
+    the next forward pass of the same shape.
     """
 
     @staticmethod
@@ -203,6 +205,7 @@ class WindowFunction(torch.autograd.Function):
         ctx: Any, program: Program, x: Tensor, w: Tensor, r: Tensor, bias: Tensor, threshold: Tensor, state: State
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         window = program.window
+        w = w.to(x.dtype)
         torch.mm(x.flatten(0, 1), w, out=window.a.flatten(0, 1))
         window.weight.copy_(r)
         window.weight_back.copy_(r.t())
@@ -229,8 +232,8 @@ class WindowFunction(torch.autograd.Function):
         d = window.d.flatten(0, 1)  # (T B, 4H)
         before, after = d[:, : 3 * window.units], d[:, window.units :]
         dx = (before @ w.t()).view_as(x) if ctx.needs_input_grad[1] else None
-        dw = x.flatten(0, 1).t() @ before
-        dr = window.y[:-1].flatten(0, 1).t() @ after
+        dw = product(x.flatten(0, 1).t(), before)
+        dr = product(window.y[:-1].flatten(0, 1).t(), after)
         return None, dx, dw, dr, d.sum(0, dtype=torch.float32), window.dthreshold.sum(0), None
 
 
@@ -273,8 +276,8 @@ class Recurrence:
             layer.threshold.clamp_(0, 1)
         inputs, units = x.shape[2], padded(layer.units, x.device)
         r = functional.dropout(layer.recurrent_kernel, layer.dropconnect, layer.training)
-        w = pad_gates(layer.kernel.unflatten(1, (3, -1)).roll(1, 1), inputs, units).to(self.dtype)
-        r = pad_gates(r.unflatten(1, (3, -1)), units, units).to(self.dtype)
+        w = pad_gates(layer.kernel.unflatten(1, (3, -1)).roll(1, 1), inputs, units)
+        r = pad_gates(r.unflatten(1, (3, -1)), units, units)
         sums = torch.stack([layer.bias.unflatten(0, (3, -1)), layer.recurrent_bias.unflatten(0, (3, -1))])
         z, r_, g = range(3)
         bias = torch.stack([sums[0, g], sums[:, z].sum(0), sums[:, r_].sum(0), sums[1, g]])

@@ -11,6 +11,7 @@ from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
 from golden.lm.measure import measure
 from golden.lm.model import LanguageModel
+from golden.lm.recurrence import default_steps
 from golden.lm.settings import Settings
 from golden.prune import apply_masks, magnitude_masks, prunable
 
@@ -139,3 +140,23 @@ def test_measures_are_counted():
         [1 - sum(int(w.count_nonzero()) for w in (l.kernel, l.recurrent_kernel)) / (3 * l.units * (l.units + i))
          for l, i in ((first, 6), (second, 9))]
     )  # fmt: skip
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1)])
+def test_cuda_agrees_with_the_processor(dtype, tolerance):
+    text = tokens(12, 4)
+    found = []
+    for device, steps, kind in (("cpu", "plain", torch.float32), ("cuda", default_steps(torch.device("cuda")), dtype)):
+        model = a_model().to(device)
+        model.choose(steps, kind)
+        for _ in range(3):  # eagerly, captured, replayed
+            model.zero_grad()
+            loss = model.loss(model(text[:-1].to(device)).y, text[1:].to(device))
+            loss.backward()
+        found.append({name: p.grad.cpu() for name, p in model.named_parameters() if p.grad is not None})
+        found[-1]["loss"] = loss.detach().cpu()
+        found[-1]["perplexity"] = torch.tensor(measure(model, text[:-1].to(device), text[1:].to(device), 5)["loss"])
+    assert set(found[0]) == set(found[1])
+    for name, want in found[0].items():
+        assert (found[1][name] - want).norm() <= tolerance * want.norm(), name
