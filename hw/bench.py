@@ -58,6 +58,27 @@ CASES = (
         clock=150,
         lane_luts=350,
     ),
+    Case(
+        "ecp5-64",
+        "lfe5u-85f",
+        CoreConfig(
+            lanes=64,
+            cell_units=4,
+            queue_depth=32,
+            rows=8,
+            entries=2048,
+            sources=1024,
+            layers=3,
+            weight_bits=4,
+            acc_bits=20,
+            forwarding=True,
+            counters=False,
+            hops=3,
+            distributed_cells=True,
+        ),
+        aim=110,
+        clock=100,
+    ),
     Case("ecp5-8", "lfe5u-85f", CoreConfig(lanes=8, cell_units=2, rows=32, entries=2048, sources=256), aim=160),
     Case(
         "gowin-8",
@@ -110,7 +131,11 @@ def describe(config: CoreConfig) -> str:
     """Return what distinguishes a configuration, as the table tells it."""
     parts = [f"{config.lanes} lanes", f"{config.cell_units} cell unit{'s' * (config.cell_units > 1)}"]
     parts += [f"{config.weight_bits}-bit weights"] * (config.weight_bits != 8)
-    parts += [name.replace("_", " ") for name in ("compact", "split_banks", "forwarding") if getattr(config, name)]
+    parts += [
+        name.replace("_", " ")
+        for name in ("compact", "split_banks", "forwarding", "distributed_cells")
+        if getattr(config, name)
+    ]
     parts += [f"{config.hops} hops"] * (config.hops > 1)
     return ", ".join(parts)
 

@@ -73,6 +73,8 @@ POINTS = (
          "queue_depth": 32, "hops": 2, "split_banks": True, "forwarding": True, "counters": False},
         {"lanes": 4, "cell_units": 1, "rows": 32, "entries": 2048, "sources": 512, "acc_bits": 20, "layers": 2,
          "hops": 2, "split_banks": True},
+        {"lanes": 4, "cell_units": 1, "rows": 16, "entries": 1024, "sources": 128, "acc_bits": 20, "layers": 2,
+         "weight_bits": 4, "hops": 3, "split_banks": True, "distributed_cells": True},
     ),
     *_points("ulx3s-85f", {"lanes": 1, "cell_units": 1, "layers": 2}),
     *_compact(

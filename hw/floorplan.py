@@ -173,15 +173,12 @@ def floorplan(netlist: Path, device: Device) -> int:
         for unit in range(last["cell"] + 1)
     ]
     placed = assign(rooms, groups, runs)
-    # A lane's products go to its sums.
-    around = {
-        name: [
-            placed[block]
-            for block in rooms[room]
-            if block in placed and (ORDER[-1] in block or room.startswith("cell"))
-        ]
-        for name, room in multipliers.items()
-    }
+    around = {}
+    for name, room in multipliers.items():
+        blocks = [block for block in rooms[room] if block in placed]
+        # A lane's products go to its sums, of which distributed RAM may be amid its other memories.
+        sums = [block for block in blocks if ORDER[-1] in block]
+        around[name] = [placed[block] for block in sums or blocks]
     placed |= nearest(around, multiplier_sites(device))
     for name, site in placed.items():
         top["cells"][name]["attributes"]["BEL"] = site.name

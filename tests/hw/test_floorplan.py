@@ -73,12 +73,13 @@ def test_a_small_core_is_left_to_the_placer(tmp_path):
     assert floorplan(netlist, DEVICES["up5k"]) == 0
 
 
-@pytest.mark.parametrize(("lanes", "cell_units", "blocks"), [(16, 2, 11), (8, 8, 13), (8, 1, 14)])
+@pytest.mark.parametrize(("lanes", "cell_units", "blocks"), [(16, 2, 11), (8, 8, 13), (8, 1, 14), (64, 4, 3)])
 def test_netlist(tmp_path, lanes, cell_units, blocks):
     kinds = [
         "fanout.directory.words",
-        "accumulators.sums.units",
-        *(f"fanout.walker.entries.bits_{k}" for k in range(20)),
+        *(f"fanout.walker.entries.bits_{k}" for k in range(9)),
+        "accumulators.sums.units",  # not of a lane of few blocks
+        *(f"fanout.walker.entries.bits_{k}" for k in range(9, 20)),
     ]
     cells = {
         f"core.lane_{lane}.{kind}": {"type": "DP16KD", "attributes": {}}
