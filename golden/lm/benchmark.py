@@ -5,8 +5,8 @@
 
 Tokens are random; nothing is read or written. For each way of computing the steps it prints the milliseconds of a
 window (forward, backward, optimizer), of its recurrent layers alone, and the seconds an epoch of Penn Treebank takes at
-that pace, beside the plain loop over :mod:`golden.egru`. Runs take turns, so that all see the same machine; the best turn
-counts.
+that pace, beside the plain loop over :mod:`golden.egru`. Runs take turns, so that all see the same machine; the best
+turn counts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from torch import Tensor
 
 from golden.lm.corpus import SIZES
 from golden.lm.model import LanguageModel
-from golden.lm.recurrence import STEPS, default_steps, padded
+from golden.lm.recurrence import padded
 from golden.lm.settings import PRESETS, Settings, preset
+from golden.lm.steps import STEPS, default_steps
 
 WORDS, TOKENS = SIZES["ptb"][:2]
 
@@ -54,9 +55,7 @@ class Candidate:
 
     def recurrence(self) -> None:
         """Go through the recurrent layers of one window, forward and backward."""
-        y = self.x
-        for run in self.model.runs:
-            y, _, _ = run(y, None)
+        y = self.model.recur(self.x, None).outputs[-1]
         y.backward(y.detach())
         self.optimizer.zero_grad(set_to_none=True)
 

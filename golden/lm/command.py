@@ -20,8 +20,8 @@ from rich.table import Table
 from golden.fit import Record, TrainingError
 from golden.lm import distributed
 from golden.lm.corpus import CorpusError, load_corpus
-from golden.lm.recurrence import STEPS, default_steps
 from golden.lm.settings import PRESETS, Settings, preset
+from golden.lm.steps import STEPS, default_steps
 from golden.lm.trainer import Trainer
 from golden.lm.weights import load_weights, save_weights
 

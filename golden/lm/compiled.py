@@ -19,10 +19,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from golden.lm.recurrence import Window
+from golden.lm.steps import Window
 
 SOURCE = Path(__file__).with_name("cell.c")
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC") + (
+    ("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()
+)
 
 
 def available() -> bool:

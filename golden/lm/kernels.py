@@ -1,6 +1,6 @@
 """Steps of an EGRU as Triton kernels, for CUDA; with ``TRITON_INTERPRET=1`` they run on a processor, for tests.
 
-The arrays and their columns are those of :class:`golden.lm.recurrence.Window`; arithmetic is float32 whatever they
+The arrays and their columns are those of :class:`golden.lm.steps.Window`; arithmetic is float32 whatever they
 hold. A program computes ``BLOCK`` units of one sequence.
 """
 
@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-from golden.lm.recurrence import Window
+from golden.lm.steps import Window
 
 BLOCK = 256
 

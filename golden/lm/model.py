@@ -19,18 +19,18 @@ from torch.nn import functional
 from golden.egru import EGRU, State, WordEmbedding, variational_dropout
 from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
-from golden.lm.recurrence import Recurrence, padded
+from golden.lm.recurrence import Recurrence, StackOutput, padded
 from golden.lm.settings import Settings
 
 UNREACHABLE = -1e4  #: logit of a padded word
 
 
 class ModelOutput(NamedTuple):
-    """The decoder's input (T, B, H or more), each layer's count of active steps a unit (H,), its outputs, the state."""
+    """What the decoder reads (T, B, H or more); then as :class:`golden.lm.recurrence.StackOutput`."""
 
     y: Tensor
-    fires: list[Tensor]
     outputs: list[Tensor]
+    fires: list[Tensor]
     state: list[State]
 
 
@@ -74,13 +74,29 @@ class LanguageModel(nn.Module):
         )  # fmt: skip
 
     def choose(self, steps: str, dtype: torch.dtype) -> None:
-        """Choose who computes the steps of EGRUs (:data:`golden.lm.recurrence.STEPS`), and in what products."""
-        lstm = self.settings.cell == "lstm"
-        self.dtype = torch.float32 if lstm else dtype
-        self.padded = not lstm and steps != "plain"
-        self.runs: Sequence[Callable[[Tensor, State | None], tuple[Tensor, Tensor, State]]] = [
-            layer if isinstance(layer, LSTM) else Recurrence(layer, steps, self.dtype) for layer in self.layers
-        ]
+        """Choose who computes the steps of EGRUs (:data:`golden.lm.steps.STEPS`), and the factors of products."""
+        s = self.settings
+        self.padded = s.cell == "egru" and steps != "plain"
+        self.dtype = dtype if self.padded else torch.float32
+        self.recur: Callable[[Tensor, Sequence[State] | None], StackOutput]
+        self.recur = Recurrence(self.layers, steps, dtype, s.dropout_layer) if self.padded else self._plain
+
+    def _plain(self, x: Tensor, state: Sequence[State] | None) -> StackOutput:
+        """Run the layers one after the other, each as its module defines it."""
+        outputs, fires, states = [], [], []
+        for l, layer in enumerate(self.layers):
+            if l:
+                x = variational_dropout(x, self.settings.dropout_layer, self.training)
+            before = None if state is None else state[l]
+            if isinstance(layer, LSTM):
+                x, fired, after = layer(x, before)
+            else:
+                x, _, o, after = layer(x, before)
+                fired = o.sum((0, 1))
+            outputs.append(x)
+            fires.append(fired)
+            states.append((after[0].detach(), after[1].detach()))
+        return StackOutput(outputs, fires, states)
 
     def forward(self, tokens: Tensor, state: Sequence[State] | None = None) -> ModelOutput:
         """Run over tokens (T, B) from ``state``, or from zeros."""
@@ -88,16 +104,10 @@ class LanguageModel(nn.Module):
         x = self.embedding(tokens).to(self.dtype)
         if self.padded:
             x = functional.pad(x, (0, padded(s.embedding, x.device) - s.embedding))
-        fires, outputs, states = [], [], []
-        drops = (s.dropout_embedding, *[s.dropout_layer] * (len(self.runs) - 1))
-        for index, (run, drop) in enumerate(zip(self.runs, drops, strict=True)):
-            x = variational_dropout(x, drop, self.training)
-            x, fired, after = run(x, None if state is None else state[index])
-            fires.append(fired)
-            outputs.append(x)
-            states.append((after[0].detach(), after[1].detach()))
-        x = variational_dropout(x, s.dropout_output, self.training)
-        return ModelOutput(x, fires, outputs, states)
+        x = variational_dropout(x, s.dropout_embedding, self.training)
+        output = self.recur(x, state)
+        y = variational_dropout(output.outputs[-1], s.dropout_output, self.training)
+        return ModelOutput(y, *output)
 
     def loss(self, y: Tensor, words: Tensor) -> Tensor:
         """Return the mean cross-entropy of the next words (T, B), for y (T, B, H or more) of :meth:`forward`."""

@@ -62,7 +62,7 @@ class Trainer:
     corpus : Corpus
     device : torch.device
     steps : str
-        One of :data:`golden.lm.recurrence.STEPS`.
+        One of :data:`golden.lm.steps.STEPS`.
     dtype : torch.dtype
         Of products in training and validation; the test is measured in float32.
     init : dict, optional

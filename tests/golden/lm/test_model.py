@@ -11,8 +11,8 @@ from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
 from golden.lm.measure import measure
 from golden.lm.model import LanguageModel
-from golden.lm.recurrence import default_steps
 from golden.lm.settings import Settings
+from golden.lm.steps import default_steps
 from golden.prune import apply_masks, magnitude_masks, prunable
 
 WORDS = 13

@@ -1,16 +1,21 @@
 import copy
 import importlib.util
 import os
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from golden.egru import EGRU
+from golden.lm import recurrence
 from golden.lm.compiled import available
-from golden.lm.recurrence import Program, Recurrence, Window, padded
+from golden.lm.recurrence import Program, Recurrence, StackOutput, padded
+from golden.lm.steps import Window
 
-STEPS_COUNT, BATCH, INPUTS, UNITS = 6, 3, 5, 7
+STEPS_COUNT, BATCH = 6, 3
 CUDA = torch.cuda.is_available()
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1" and importlib.util.find_spec("triton") is not None
 CONDITIONS = {
@@ -34,83 +39,119 @@ def device_of(name):
     return torch.device("cuda" if CUDA and name.startswith(("triton", "torch-")) and not INTERPRETED else "cpu")
 
 
-def a_layer(inputs=INPUTS, units=UNITS, **options):
+def layers_of(widths, **options):
     torch.manual_seed(0)
-    layer = EGRU(inputs, units, threshold_mean=0.1, dampening=1.3, support=0.9, **options)
+    layers = [
+        EGRU(inputs, units, threshold_mean=0.1, dampening=1.3, support=0.9, **options)
+        for inputs, units in zip(widths, widths[1:], strict=False)
+    ]
     with torch.no_grad():
-        for parameter in (layer.bias, layer.recurrent_bias):
-            parameter.normal_(std=0.5)
-        layer.kernel.mul_(2)
-    return layer
+        for layer in layers:
+            for parameter in (layer.bias, layer.recurrent_bias):
+                parameter.normal_(std=0.5)
+            layer.kernel.mul_(2)
+    return nn.ModuleList(layers)
 
 
-def outcome(layer, steps, inputs=INPUTS, windows=4, dtype=torch.float32):
-    """Events, states and all gradients of a loss over ``windows`` windows, the state carried on between them."""
+def plain(layers, x, state):
+    """The layers one after the other, as golden.egru defines them."""
+    outputs = []
+    for l, layer in enumerate(layers):
+        outputs.append(layer(outputs[-1].y if l else x, None if state is None else state[l]))
+    return StackOutput(
+        [output.y for output in outputs],
+        [output.o.sum((0, 1)) for output in outputs],
+        [output.state for output in outputs],
+    )
+
+
+def outcome(layers, steps, windows=4, dtype=torch.float32):
+    """Events, fires, states and all gradients of a loss over ``windows`` windows, the state carried on between them."""
     device = device_of(steps)
-    layer = copy.deepcopy(layer).to(device)
+    layers = copy.deepcopy(layers).to(device)
+    inputs, units = layers[0].kernel.shape[0], layers[-1].units
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(windows, STEPS_COUNT, BATCH, inputs, generator=generator).requires_grad_()
-    weights = torch.randn(STEPS_COUNT, BATCH, layer.units, generator=generator).to(device)
-    units = torch.linspace(-1, 1, layer.units, device=device)
-    recurrence, state, seen = Recurrence(layer, steps, dtype), None, []
+    weights = torch.randn(STEPS_COUNT, BATCH, units, generator=generator).to(device)
+    run = partial(plain, layers) if steps == "plain" else Recurrence(layers, steps, dtype)
+    state, seen = None, []
     for window in functional.pad(x.to(device, dtype), (0, padded(inputs, device) - inputs)):
-        y, fires, state = recurrence(window, state)
-        y, state = y[..., : layer.units], tuple(part.detach() for part in state)
-        seen += [part.detach().cpu()[..., : layer.units] for part in (y, fires, *state)]
-        ((y * weights).sum() + (fires * units).sum() * 0.1).backward()
-    gradients = {name: parameter.grad.cpu() for name, parameter in layer.named_parameters()}
-    return seen, {"x": x.grad, **gradients}
+        output = run(window, state)
+        state = [(h.detach(), y.detach()) for h, y in output.state]
+        for layer, y, fires, (h, last) in zip(layers, output.outputs, output.fires, state, strict=True):
+            seen += [part.detach().cpu()[..., : layer.units] for part in (y, fires, h, last)]
+        loss = (output.outputs[-1][..., :units] * weights).sum()
+        for fires in output.fires:
+            loss = loss + (fires * torch.linspace(-1, 1, len(fires), device=device)).sum() * 0.1
+        loss.backward()
+    return seen, {"x": x.grad, **{name: parameter.grad.cpu() for name, parameter in layers.named_parameters()}}
 
 
 @pytest.mark.parametrize("name", those())
-@pytest.mark.parametrize("shape", [(INPUTS, UNITS), (33, 40)])
-def test_function_is_the_plain_layer(name, shape):
-    layer = a_layer(*shape)
-    seen, gradients = outcome(layer, "plain", shape[0])
-    assert 0.1 < float((seen[0] > 0).float().mean()) < 0.9
-    got, got_gradients = outcome(layer, name, shape[0])
-    for have, want in zip(got, seen, strict=True):
-        torch.testing.assert_close(have, want, rtol=1e-5, atol=2e-6)
-    assert set(got_gradients) == {"x", "kernel", "recurrent_kernel", "bias", "recurrent_bias", "threshold"}
+@pytest.mark.parametrize("widths", [(5, 7), (33, 40), (6, 9, 8, 5)])
+def test_function_is_the_plain_layers(name, widths):
+    layers = layers_of(widths)
+    seen, gradients = outcome(layers, "plain")
+    assert all(0.1 < float((y > 0).float().mean()) < 0.9 for y in seen[::4])
+    got, got_gradients = outcome(layers, name)
+    torch.testing.assert_close(got, seen, rtol=1e-5, atol=3e-6)
+    assert len(got_gradients) == 1 + 5 * len(layers)
     for key, want in gradients.items():
         assert want.abs().max() > 0.01
         torch.testing.assert_close(
-            got_gradients[key], want, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}"
+            got_gradients[key], want, rtol=1e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
         )
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_chunks_change_nothing(size, monkeypatch):
+    layers = layers_of((6, 9, 8, 5))
+    want = outcome(layers, "torch")
+    monkeypatch.setattr(recurrence, "CHUNK", size)
+    monkeypatch.setattr(recurrence, "Wavefront", Chunked)
+    monkeypatch.setattr(Program, "_capture", staticmethod(lambda run: SimpleNamespace(replay=run)))
+    torch.testing.assert_close(outcome(layers, "torch-graph"), want, rtol=1e-5, atol=2e-6)
+
+
+class Chunked(recurrence.Wavefront):
+    """A wavefront on one stream, as there is no CUDA."""
+
+    def __init__(self, layers, on):
+        super().__init__(layers, False)
 
 
 @pytest.mark.parametrize("name", those("torch", "compiled"))
 def test_dropped_weights_are_those_of_the_plain_layer(name):
-    layer = a_layer(dropconnect=0.5)
+    layers = layers_of((5, 7), dropconnect=0.5)
     runs = []
     for steps in ("plain", name):
         torch.manual_seed(5)
-        runs.append(outcome(layer, steps))
-    torch.testing.assert_close(runs[0][0], runs[1][0], rtol=1e-5, atol=2e-6)
-    torch.testing.assert_close(runs[0][1]["recurrent_kernel"], runs[1][1]["recurrent_kernel"], rtol=1e-4, atol=1e-5)
+        runs.append(outcome(layers, steps))
+    torch.testing.assert_close(*runs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", those("torch", "triton", "torch-graph", "triton-graph"))
 def test_bfloat16_products_are_near(name):
-    layer = a_layer(33, 40)
-    _, want = outcome(layer, "plain", 33, windows=3)
-    _, have = outcome(layer, name, 33, windows=3, dtype=torch.bfloat16)
-    for key in ("x", "kernel", "recurrent_kernel", "bias"):
+    layers = layers_of((33, 40))
+    _, want = outcome(layers, "plain", windows=3)
+    _, have = outcome(layers, name, windows=3, dtype=torch.bfloat16)
+    for key in ("x", "0.kernel", "0.recurrent_kernel", "0.bias"):
         assert (have[key] - want[key]).norm() < 0.1 * want[key].norm(), key
 
 
 def test_a_fire_at_the_threshold_is_silent():
-    window = Window(1, 1, 2, torch.device("cpu"), torch.float32)
-    window.a[0, 0] = torch.tensor([0.5, 0.5, -40.0, -40.0, 0.0, 0.0])  # g, then z = 0: c = tanh(0.5)
+    window = Window(1, 1, 2, 2, torch.device("cpu"), torch.float32)
+    window.bias[:] = torch.tensor([0.5, 0.5, -40.0, -40.0, 0.0, 0.0, 0.0, 0.0])  # g, then z = 0: c = tanh(0.5)
     c = torch.tanh(torch.tensor(0.5))
     window.threshold[:] = torch.stack([c, torch.nextafter(c, torch.tensor(0.0))])
-    Program(window, "torch").forward()
+    Program([window], "torch").forward()
     assert window.y[1, 0].tolist() == [0.0, c.item()]
 
 
 def test_a_late_backward_pass_is_refused():
-    recurrence = Recurrence(a_layer(), "torch")
-    y, _, _ = recurrence(torch.randn(STEPS_COUNT, BATCH, INPUTS), None)
-    recurrence(torch.randn(STEPS_COUNT, BATCH, INPUTS), None)
+    run = Recurrence(layers_of((5, 7)), "torch", torch.float32)
+    x = torch.randn(STEPS_COUNT, BATCH, 5)
+    y = run(x).outputs[-1]
+    run(x)
     with pytest.raises(RuntimeError, match="^a window's backward pass must come before the next forward pass"):
         y.sum().backward()

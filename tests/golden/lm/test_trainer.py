@@ -6,8 +6,8 @@ import torch
 
 from golden.fit import TrainingError
 from golden.lm.corpus import load_corpus
-from golden.lm.recurrence import default_steps
 from golden.lm.settings import PRESETS, Settings, preset
+from golden.lm.steps import default_steps
 from golden.lm.trainer import GRID, Trainer, windows
 from golden.prune import sparsity_of
 

@@ -1,0 +1,124 @@
+"""One step of an EGRU layer within a window: the buffers, the pointwise arithmetic, and who computes it.
+
+The equations are those of :mod:`golden.egru`; :mod:`golden.lm.recurrence` has the products around them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+#: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton are the functions of this
+#: module; graph captures them on CUDA.
+STEPS = ("plain", "torch", "compiled", "triton", "torch-graph", "triton-graph")
+
+
+class Window:
+    """Buffers of one layer over ``steps`` steps, allocated once and used again by every window of this shape.
+
+    ``dtype`` is that of the factors of products; sums over time (h, c and the gradient of h) are always float32.
+    """
+
+    def __init__(
+        self, steps: int, batch: int, inputs: int, units: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        def buffer(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(shape, device=device, dtype=dtype)
+
+        full = torch.float32
+        self.steps, self.batch, self.inputs, self.units = steps, batch, inputs, units
+        self.kernel = buffer(inputs, 3 * units)  # W, columns g, z, r
+        self.weight = buffer(units, 3 * units)  # R, columns z, r, gh
+        self.weight_back = buffer(3 * units, units)  # R', in order: products with it are faster than with a view of R
+        self.bias = buffer(4 * units, dtype=full)  # g, z, r, gh
+        self.threshold = buffer(units, dtype=full)
+        self.keep = buffer(1, batch, inputs)  # dropout of the inputs, the same at all steps
+        self.x = buffer(steps, batch, inputs)
+        self.a = buffer(steps, batch, 3 * units)  # columns g, z, r
+        self.b = buffer(steps, batch, 3 * units)  # columns z, r, gh
+        self.c = buffer(steps, batch, units, dtype=full)
+        self.h = buffer(steps + 1, batch, units, dtype=full)  # [t] is the state before step t
+        self.y = buffer(steps + 1, batch, units)
+        self.dy = buffer(steps, batch, units)  # from the outputs
+        self.dy_back = buffer(batch, units)  # from the step after
+        self.dh = buffer(batch, units, dtype=full)
+        self.d = buffer(steps, batch, 4 * units)  # columns g, z, r, gh
+        self.dfires = buffer(units, dtype=full)
+        self.dthreshold = buffer(batch, units, dtype=full)
+        self.dampening, self.support = 0.0, 0.0
+
+
+class Steps(Protocol):
+    """The pointwise part of a step, on the buffers of one window."""
+
+    def forward(self, t: int) -> None:
+        """Compute c[t], h[t + 1], y[t + 1] of a[t], b[t], h[t]."""
+
+    def backward(self, t: int) -> None:
+        """Compute d[t] of dy[t] + dy_back and dh; replace dh by that of the step before; add to dthreshold."""
+
+
+class TorchSteps:
+    """Steps in PyTorch, on any device: the definition that the others are checked against."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+
+    def forward(self, t: int) -> None:
+        w = self.window
+        z, r, g, _ = self._gates(t)
+        c = z * w.h[t] + (1 - z) * g
+        o = (c > w.threshold).float()
+        w.c[t] = c
+        w.y[t + 1] = o * c
+        w.h[t + 1] = c - o * w.threshold
+
+    def backward(self, t: int) -> None:
+        w = self.window
+        z, r, g, b_g = self._gates(t)
+        v = w.c[t] - w.threshold
+        o = (v > 0).float()
+        dy = w.dy[t].float() + w.dy_back.float()
+        do = dy * w.c[t] - w.dh * w.threshold + w.dfires
+        dv = do * w.dampening * (1 - w.support * v.abs()).clamp(min=0)
+        dc = dy * o + w.dh + dv
+        w.dthreshold -= dv + w.dh * o
+        dg = dc * (1 - z) * (1 - g * g)
+        dz = dc * (w.h[t] - g) * z * (1 - z)
+        dr = dg * b_g * r * (1 - r)
+        w.d[t] = torch.cat([dg, dz, dr, dg * r], dim=1)
+        torch.mul(dc, z, out=w.dh)
+
+    def _gates(self, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        w = self.window
+        a_g, a_z, a_r = w.a[t].float().chunk(3, dim=1)
+        b_z, b_r, b_g = w.b[t].float().chunk(3, dim=1)
+        bias_g, bias_z, bias_r, bias_b = w.bias.chunk(4)
+        b_g = b_g + bias_b
+        z, r = torch.sigmoid(a_z + b_z + bias_z), torch.sigmoid(a_r + b_r + bias_r)
+        return z, r, torch.tanh(a_g + bias_g + r * b_g), b_g
+
+
+def steps_of(name: str, window: Window) -> Steps:
+    """Return who computes the steps of a window, by the first part of a name in :data:`STEPS`."""
+    if name == "compiled":
+        from golden.lm.compiled import CompiledSteps
+
+        return CompiledSteps(window)
+    if name == "triton":
+        from golden.lm.kernels import TritonSteps
+
+        return TritonSteps(window)
+    return TorchSteps(window)
+
+
+def default_steps(device: torch.device) -> str:
+    """Return the fastest of :data:`STEPS` that works here."""
+    if device.type == "cuda":
+        return "triton-graph" if importlib.util.find_spec("triton") else "torch-graph"
+    from golden.lm.compiled import available
+
+    return "compiled" if available() else "torch"
