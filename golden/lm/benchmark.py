@@ -1,7 +1,7 @@
 """Measure how fast language models train: seconds an epoch, and who computes the recurrence how much faster.
 
     python -m golden.lm.benchmark
-    python -m golden.lm.benchmark --preset flagship --windows 20
+    python -m golden.lm.benchmark --preset flagship --windows 20 --profile
 
 Tokens are random; nothing is read or written. For each way of computing the steps it prints the milliseconds of a
 window (forward, backward, optimizer), of its recurrent layers alone, and the seconds an epoch of Penn Treebank takes at
@@ -84,6 +84,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--preset", choices=PRESETS, help="default: flagship on cuda, small elsewhere")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     parser.add_argument("--steps", nargs="+", choices=STEPS, help="default: plain and the fastest; all on cuda")
+    parser.add_argument(
+        "--profile", action="store_true", help="then show where a window of the last one spends its time"
+    )
     parser.add_argument("--windows", type=int, default=3, metavar="N", help="in a turn (default 3)")
     parser.add_argument("--turns", type=int, default=3, metavar="N", help="of each (default 3)")
     parser.add_argument("--threads", type=int, metavar="N", help="of a processor (default: one for each core)")
@@ -133,6 +136,16 @@ def describe(tensor: Tensor, settings: Settings) -> str:
     return f"{shape}, batch {settings.batch}, {settings.bptt} steps, {WORDS} words; {where}, torch {torch.__version__}"
 
 
+def profile(candidate: Candidate) -> str:
+    """Return a table of the kernels, or operations, in which one window spends most time."""
+    cuda = candidate.device.type == "cuda"
+    kinds = [torch.profiler.ProfilerActivity.CPU, *[torch.profiler.ProfilerActivity.CUDA] * cuda]
+    with torch.profiler.profile(activities=kinds) as found:
+        candidate.measure(1)
+    order = "self_cuda_time_total" if cuda else "self_cpu_time_total"
+    return found.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=70)
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     if options.threads:
@@ -149,6 +162,8 @@ def main(arguments: list[str] | None = None) -> int:
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     for line in table:
         print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
+    if options.profile:
+        print(profile(compared[-1]))
     return 0
 
 

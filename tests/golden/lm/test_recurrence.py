@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn import functional
 
 from golden.egru import EGRU
-from golden.lm import recurrence
+from golden.lm import program
 from golden.lm.compiled import available
-from golden.lm.recurrence import Program, Recurrence, StackOutput, padded
+from golden.lm.program import Program
+from golden.lm.recurrence import Recurrence, StackOutput, padded
 from golden.lm.steps import Window
 
 STEPS_COUNT, BATCH = 6, 3
@@ -107,13 +108,13 @@ def test_function_is_the_plain_layers(name, widths):
 def test_chunks_change_nothing(size, monkeypatch):
     layers = layers_of((6, 9, 8, 5))
     want = outcome(layers, "torch")
-    monkeypatch.setattr(recurrence, "CHUNK", size)
-    monkeypatch.setattr(recurrence, "Wavefront", Chunked)
+    monkeypatch.setattr(program, "CHUNK", size)
+    monkeypatch.setattr(program, "Wavefront", Chunked)
     monkeypatch.setattr(Program, "_capture", staticmethod(lambda run: SimpleNamespace(replay=run)))
     torch.testing.assert_close(outcome(layers, "torch-graph"), want, rtol=1e-5, atol=2e-6)
 
 
-class Chunked(recurrence.Wavefront):
+class Chunked(program.Wavefront):
     """A wavefront on one stream, as there is no CUDA."""
 
     def __init__(self, layers, on):
