@@ -82,7 +82,7 @@ class CellGroup(wiring.Component):
         # Where it is not direct, synthesis would take block RAM, which is nowhere near.
         far = config.hops > 1
         m.submodules.queue = queue = Queue(
-            shape=Result(config), depth=self.RESULTS_DEPTH, direct=not far, distributed=distributed or far
+            shape=Result(config), depth=self.RESULTS_DEPTH, direct=not far, distributed=far
         )
         m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth, distributed=distributed)
         m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth, distributed=distributed)

@@ -63,9 +63,9 @@ class CoreConfig:
         signal crosses in a cycle. Each further one costs 6 cycles from a lane's last sum to the first event that
         follows from it, the second one more.
     distributed_cells : bool
-        Whether a cell unit's biases, thresholds, states and results are in distributed RAM, of the families that have
-        it, rather than in block RAM. Pays where lanes need all block RAM: up to 7 blocks a cell unit less, and some
-        thousand LUTs more where it holds 128 units.
+        Whether a cell unit's biases, thresholds and states are in distributed RAM, of the families that have it, rather
+        than in block RAM. Pays where lanes need all block RAM: five blocks a cell unit less, but some two thousand LUTs
+        more, where it holds 128 units.
     compact : bool
         Whether the core is built small (:mod:`hw.compact`) rather than fast, for a device of a few thousand cells:
         lists with their directory in words of 16 bits of single-port memory, one memory of sums a lane, one queue for

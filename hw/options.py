@@ -70,7 +70,7 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         "--distributed-cells",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="a cell unit's biases, thresholds, states and results in distributed RAM; pays where lanes need all block "
+        help="a cell unit's biases, thresholds and states in distributed RAM; pays where lanes need all block "
         "RAM (default: no)",
     )
     parser.add_argument(
