@@ -26,7 +26,7 @@ CHUNK = 10  #: on CUDA, a layer starts when the one below has done this many ste
 
 
 class Program:
-    """The windows of a stack of layers and the loops over their steps, run as they are or, on CUDA, as captured graphs."""
+    """The windows of a stack of layers, and the loops over their steps, which CUDA captures as graphs."""
 
     def __init__(self, windows: Sequence[Window], name: str) -> None:
         self.windows = windows
