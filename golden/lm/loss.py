@@ -16,7 +16,7 @@ from torch import Tensor
 
 from golden.lm.product import product
 
-CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}  #: of the logits of a chunk, in float32
+CHUNK_BYTES = {"cpu": 16 << 20, "cuda": 512 << 20}  #: of the logits of a chunk, in float32
 
 
 class CrossEntropy(torch.autograd.Function):

@@ -156,6 +156,13 @@ def test_weights_to_start_from_stay_pruned(unbroken, data):
         a_trainer(data, replace(TINY, layers=(11, 8)), init=init)
 
 
+def test_learning_rate_rises_over_the_first_steps(data):
+    trainer = a_trainer(data, replace(TINY, warmup=19))
+    trainer.epoch()
+    assert trainer.step_count == 15
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.03 * 15 / 20 * 7 / 9)  # the last window is short
+
+
 def test_penalties_lower_what_they_penalise(data):
     outcome = {}
     for name in ("", "activity_penalty", "output_penalty", "slowness_penalty"):
