@@ -120,8 +120,8 @@ class Core(wiring.Component):
         m.d.comb += [
             loader.restart.eq(self.reset),
             loader.idle.eq(self.idle & loader.loaded),
-            self.loaded.eq(loader.loaded & ~Cat(stops).any()),
         ]
+        m.d.sync += self.loaded.eq(loader.loaded & ~Cat(stops).any())
         for index, group in enumerate(groups):
             m.d.comb += group.load.eq(carry(m, f"cell_{index}_load", loader.write, hops))
         write = Signal.like(loader.write, reset_less=True)
@@ -225,12 +225,15 @@ class Core(wiring.Component):
                 ("loader", loader.error, loader.detail),
             )
         ]
+        now, now_detail = Signal(Error), Signal(32, reset_less=True)
+        m.d.sync += now.eq(Error.NONE)
+        for error, detail in told:
+            with m.If((error != Error.NONE) & ~clears):
+                m.d.sync += [now.eq(error), now_detail.eq(detail)]
         with m.If(clears):
             m.d.sync += self.error.eq(Error.NONE)
-        with m.Elif(self.error == Error.NONE):
-            for error, detail in told:
-                with m.If(error != Error.NONE):
-                    m.d.sync += [self.error.eq(error), self.detail.eq(detail)]
+        with m.Elif((self.error == Error.NONE) & (now != Error.NONE)):
+            m.d.sync += [self.error.eq(now), self.detail.eq(now_detail)]
 
         # Progress, and what is counted.
         progress = stoppable("progress", Progress(config))
@@ -253,7 +256,7 @@ class Core(wiring.Component):
                 for name in ("silent_fire", "blocked")
             )
             m.d.comb += [
-                counters.stop.eq(stops[hops - 1]),
+                counters.stop.eq(carry(m, "counters_stop", stops[0], hops)),
                 counters.event.eq(broadcaster.event),
                 counters.valid.eq(broadcaster.valid),
                 counters.input_closed.eq(progress.input_closed),

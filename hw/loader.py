@@ -3,7 +3,7 @@
 Format: docs/memory-image.md.
 """
 
-from amaranth import Cat, Module, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import crc, data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -83,10 +83,29 @@ class NetworkDescription(data.StructLayout):
         })  # fmt: skip
 
 
+class Record(data.Struct):
+    """The record under way: its kind and number, what there is of that number, the data words that are left, and where
+    the next one goes.
+
+    ``inside``: the address is, of the memory of this kind; ``offset``: words of a directory entry that came, the first
+    of which is ``low``.
+    """
+
+    kind: LoadKind
+    select: 8
+    owner: Owner
+    remaining: 16
+    address: 32
+    inside: 1
+    offset: 1
+    low: 32
+
+
 class Loader(wiring.Component):
     """Parse a memory image, check it, and write it.
 
-    One word a cycle, latency 3, never stalls. After an error nothing more is written until ``restart``.
+    One word a cycle, never stalls; a write leaves 3 cycles after its word, and the network's description is there after
+    4. After an error nothing more is written until ``restart``.
 
     Members
     -------
@@ -114,24 +133,43 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.check = check = WordCheck(self._config)
         m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=32).create()
 
         # Words come from afar, and comparisons take carry chains: a register, all comparisons, and another register.
         m.d.comb += self.i.ready.eq(1)
         coming = delay(m, self.i.payload, 1, "coming")
         comes = delay(m, self.i.valid & ~self.restart, 1, "comes", init=0)
-        m.submodules.check = check = WordCheck(self._config)
         word, found = delay(m, coming, 1, "word"), check.found
         valid = delay(m, comes & ~self.restart, 1, "valid", init=0)
-        m.d.comb += [checksum.data.eq(word), check.word.eq(coming), check.checksum.eq(checksum.crc)]
+        m.d.comb += [check.word.eq(coming), check.checksum.eq(checksum.crc)]
 
-        kind, select = Signal(LoadKind), Signal(8)
-        owner = Signal(Owner)  # what there is of the number ``select``
-        remaining = Signal(16)
-        address, offset = Signal(32), Signal(2)
-        inside = Signal()  # the address is, of its kind of memory
         started = Signal()  # BEGIN came
-        low = Signal(32)  # first word of a directory entry
+        record = Signal(Record, reset_less=True)
+
+        # What is done with a word is done a cycle after it is decided: the checksum...
+        is_checked, is_first = Signal(), Signal()
+        m.d.comb += [
+            checksum.data.eq(delay(m, word, 1, "checked")),
+            checksum.valid.eq(delay(m, is_checked, 1, "is_checked", init=0)),
+            checksum.start.eq(delay(m, is_first, 1, "is_first")),
+        ]
+        # ... and writes: the bus to all memories begins with a register.
+        write = Signal(LoadWrite(self._config), reset_less=True)
+        writes, describes = Signal(), Signal()
+        m.d.sync += [
+            write.kind.eq(record.kind),
+            write.select.eq(record.select),
+            write.address.eq(record.address),
+            write.data.eq(Mux(record.kind == LoadKind.DIRECTORY, self._directory_word(record.low, word, found), word)),
+        ]
+        m.d.comb += [
+            self.write.eq(write),
+            self.write.valid.eq(delay(m, writes, 1, "writes", init=0)),
+            self.state_written.eq(self.write.valid & (write.kind == LoadKind.STATE)),
+        ]
+        with m.If(delay(m, describes, 1, "describes", init=0)):
+            self._describe(m, write)
 
         def fail(error):
             m.d.comb += self.error.eq(error)
@@ -142,84 +180,78 @@ class Loader(wiring.Component):
                 m.d.sync += started.eq(0)
                 m.next = "HEADER"
 
-        # Writes leave through a register: the bus begins here.
-        m.d.sync += self.write.valid.eq(0)
-        m.d.comb += self.state_written.eq(self.write.valid & (self.write.kind == LoadKind.STATE))
         m.d.comb += self.detail.eq(word)
         with m.FSM():
             with m.State("HEADER"):
-                new_kind = LoadKind(word[24:28])
+                kind = LoadKind(word[24:28])
                 with m.If(valid):
-                    m.d.sync += [kind.eq(new_kind), select.eq(word[16:24]), remaining.eq(word[:16])]
-                    m.d.sync += owner.eq(found.owner)
+                    m.d.sync += [
+                        record.kind.eq(kind),
+                        record.select.eq(word[16:24]),
+                        record.owner.eq(found.owner),
+                        record.remaining.eq(word[:16]),
+                    ]
                     m.next = "ADDRESS"
                     with m.If(found.no_header):
                         fail(Error.LOAD_KIND)
-                    with m.Elif(new_kind == LoadKind.BEGIN):
-                        m.d.comb += [checksum.start.eq(1), checksum.valid.eq(1)]
+                    with m.Elif(kind == LoadKind.BEGIN):
+                        m.d.comb += [is_first.eq(1), is_checked.eq(1)]
                         m.d.sync += [started.eq(1), self.loaded.eq(0)]
-                    with m.Elif(new_kind == LoadKind.STATE), m.If(~self.idle):
+                    with m.Elif(kind == LoadKind.STATE), m.If(~self.idle):
                         fail(Error.BUSY)
                     with m.Elif(~started):
                         fail(Error.LOAD_ORDER)
-                    with m.Elif(new_kind != LoadKind.END):
-                        m.d.comb += checksum.valid.eq(1)
+                    with m.Elif(kind != LoadKind.END):
+                        m.d.comb += is_checked.eq(1)
                 restart()
 
             with m.State("ADDRESS"):
                 with m.If(valid):
-                    m.d.comb += checksum.valid.eq(kind != LoadKind.END)
-                    m.d.sync += [address.eq(word), offset.eq(0), inside.eq(found.inside.units)]
-                    with m.If(kind == LoadKind.DIRECTORY):
-                        m.d.sync += inside.eq(found.inside.directory)
-                    with m.If(kind == LoadKind.ENTRY):
-                        m.d.sync += inside.eq(found.inside.entries)
+                    m.d.comb += is_checked.eq(record.kind != LoadKind.END)
+                    m.d.sync += [record.address.eq(word), record.offset.eq(0), record.inside.eq(found.inside.units)]
+                    with m.If(record.kind == LoadKind.DIRECTORY):
+                        m.d.sync += record.inside.eq(found.inside.directory)
+                    with m.If(record.kind == LoadKind.ENTRY):
+                        m.d.sync += record.inside.eq(found.inside.entries)
                     m.next = "DATA"
                 restart()
 
             with m.State("DATA"):
                 with m.If(valid):
-                    m.d.comb += checksum.valid.eq(kind != LoadKind.END)
-                    m.d.sync += [
-                        remaining.eq(remaining - 1),
-                        address.eq(address + 1),
-                        self.write.kind.eq(kind),
-                        self.write.select.eq(select),
-                        self.write.address.eq(address),
-                        self.write.data.eq(word),
-                    ]
-                    with m.If(remaining == 1):
+                    m.d.comb += is_checked.eq(record.kind != LoadKind.END)
+                    m.d.sync += [record.remaining.eq(record.remaining - 1), record.address.eq(record.address + 1)]
+                    with m.If(record.remaining == 1):
                         m.next = "HEADER"
-                    self._take_word(
-                        m, kind, select, owner, address, inside, word, found, low, offset, checksum, started, fail
-                    )
+                    self._take_word(m, record, word, found, checksum.crc, writes, describes, started, fail)
                 restart()
 
             with m.State("FAILED"):
                 restart()
         return m
 
-    def _take_word(self, m, kind, select, owner, address, inside, word, found, low, offset, checksum, started, fail):
-        """Check one data word of a record and write it."""
-        config, network = self._config, self.network
-        layer = network.layers[select[: config.layer_bits]]
+    def _directory_word(self, low, high, found):
+        """Return what a lane keeps of a source's two words."""
+        config = self._config
+        start, forward, count = low[: config.entry_bits], high[:16], high[16:]
+        middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
+        return Cat(start, middle, stop, found.has_forward, found.has_recurrent)
 
-        def write_if(good):
-            m.d.comb += self.detail.eq(address)
-            with m.If(good):
-                m.d.sync += self.write.valid.eq(1)
+    def _take_word(self, m, record, word, found, checksum, writes, describes, started, fail):
+        """Check one data word of a record, and tell what is to be done with it."""
+        depths = memory_depths(self._config)
+
+        def write_to(memory, good):
+            m.d.comb += self.detail.eq(record.address)
+            with m.If(good & record.inside):
+                m.d.comb += writes.eq(1)
             with m.Else():
                 fail(Error.LOAD_RANGE)
+            # A record that begins inside goes on to the last row.
+            with m.If(record.address == depths[memory] - 1):
+                m.d.sync += record.inside.eq(0)
 
-        depths = memory_depths(config)
-
-        def stay_inside(name):
-            """A record that begins inside goes on to the last row."""
-            with m.If(address == depths[name] - 1):
-                m.d.sync += inside.eq(0)
-
-        with m.Switch(kind):
-            with m.Case(LoadKind.BEGIN), m.Switch(address):
+        with m.Switch(record.kind):
+            with m.Case(LoadKind.BEGIN), m.Switch(record.address):
                 for index, (good, error) in enumerate((
                     (found.is_magic, Error.LOAD_ORDER), (found.is_version, Error.LOAD_ORDER),
                     (found.is_config, Error.LOAD_CONFIG), (found.has_wide_sums, Error.LOAD_CAPACITY),
@@ -228,52 +260,60 @@ class Loader(wiring.Component):
                         fail(error)
 
             with m.Case(LoadKind.NETWORK):
+                m.d.comb += describes.eq(1)
                 for index, name in enumerate(NETWORK_FIELDS):
-                    with m.If(address == index):
-                        m.d.sync += network[name].eq(word)
-                        with m.If(~found.network[name]):
-                            fail(Error.LOAD_CAPACITY)
+                    with m.If((record.address == index) & ~found.network[name]):
+                        fail(Error.LOAD_CAPACITY)
 
             with m.Case(LoadKind.LAYER):
-                with m.If(~owner.layer):
-                    m.d.comb += self.detail.eq(select)
+                m.d.comb += describes.eq(record.owner.layer)
+                with m.If(~record.owner.layer):
+                    m.d.comb += self.detail.eq(record.select)
                     fail(Error.LOAD_RANGE)
-                with m.Elif(address == 0):
-                    m.d.sync += [layer.base.eq(word[:16]), layer.rows.eq(word[16:])]
-                    with m.If(~found.has_rows):
-                        fail(Error.LOAD_CAPACITY)
-                with m.Elif(address == 1):
-                    m.d.sync += [layer.shifts[gate].eq(word[8 * gate : 8 * gate + 5]) for gate in range(len(GATES))]
-                with m.Elif(address == 2):
-                    m.d.sync += [layer.source.eq(word[:16]), layer.units.eq(word[16:])]
+                with m.Elif((record.address == 0) & ~found.has_rows):
+                    fail(Error.LOAD_CAPACITY)
 
             with m.Case(LoadKind.DIRECTORY):
-                m.d.sync += [low.eq(word), offset.eq(~offset), address.eq(address + offset[0])]
-                start, forward, count = low[: config.entry_bits], word[:16], word[16:]
-                middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
-                m.d.sync += self.write.data.eq(Cat(start, middle, stop, found.has_forward, found.has_recurrent))
-                with m.If(offset[0]):
-                    write_if(owner.lane & inside)
-                    stay_inside("directory")
+                m.d.sync += [
+                    record.low.eq(word),
+                    record.offset.eq(~record.offset),
+                    record.address.eq(record.address + record.offset),
+                ]
+                with m.If(record.offset):
+                    write_to("directory", record.owner.lane)
 
             with m.Case(LoadKind.ENTRY):
-                write_if(owner.lane & inside & found.has_row)
-                stay_inside("entries")
+                write_to("entries", record.owner.lane & found.has_row)
 
             with m.Case(
                 LoadKind.UNIT, LoadKind.BIAS, LoadKind.BIAS_Z, LoadKind.BIAS_R, LoadKind.BIAS_GH, LoadKind.STATE
             ):
-                write_if(owner.cell & inside)
-                stay_inside("units")
+                write_to("units", record.owner.cell)
 
             with m.Case(LoadKind.END):
                 m.d.sync += started.eq(0)
-                m.d.comb += self.detail.eq(checksum.crc)
+                m.d.comb += self.detail.eq(checksum)
                 with m.If(found.is_checksum):
                     m.d.sync += self.loaded.eq(1)
                 with m.Else():
                     fail(Error.LOAD_CHECKSUM)
 
             with m.Default():
-                m.d.comb += self.detail.eq(Cat(word[:24], kind))
+                m.d.comb += self.detail.eq(Cat(word[:24], record.kind))
                 fail(Error.LOAD_KIND)
+
+    def _describe(self, m, write):
+        """Write a word of the network's, or a layer's, description."""
+        network, word = self.network, write.data
+        layer = network.layers[write.select[: self._config.layer_bits]]
+        with m.If(write.kind == LoadKind.NETWORK), m.Switch(write.address):
+            for index, name in enumerate(NETWORK_FIELDS):
+                with m.Case(index):
+                    m.d.sync += network[name].eq(word)
+        with m.Else(), m.Switch(write.address):
+            with m.Case(0):
+                m.d.sync += [layer.base.eq(word[:16]), layer.rows.eq(word[16:])]
+            with m.Case(1):
+                m.d.sync += [layer.shifts[gate].eq(word[8 * gate : 8 * gate + 5]) for gate in range(len(GATES))]
+            with m.Case(2):
+                m.d.sync += [layer.source.eq(word[:16]), layer.units.eq(word[16:])]
