@@ -59,7 +59,7 @@ class CoreConfig:
     counters : bool
         Whether the operation counters are built.
     hops : int
-        Registers in each bus between the lanes and the rest: 1, or 2 to 4 where a core fills a large device, which no
+        Registers in each bus between the lanes and the rest: 1, or 2 or 3 where a core fills a large device, which no
         signal crosses in a cycle. Each further one costs 6 cycles from a lane's last sum to the first event that
         follows from it, the second one more.
     distributed_cells : bool
@@ -100,7 +100,7 @@ class CoreConfig:
         for name, low, high in (
             ("lanes", 1, 64), ("cell_units", 1, 64), ("rows", 1, 4096), ("entries", 2, 1 << 18), ("sources", 2, 32768),
             ("layers", 1, 15), ("y_bits", 8, 16), ("value_bits", 9, 17), ("acc_bits", 16, 32),
-            ("hops", 1, 4),
+            ("hops", 1, 3),
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:

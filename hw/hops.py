@@ -12,7 +12,7 @@ from hw.vendor.generic import Relay
 
 #: Receivers behind one register at each level of a tree, from the source on, for each number of hops. A lane is near
 #: its neighbours, and far from those of another cell unit.
-TREES = {1: (), 2: (4,), 3: (8, 2), 4: (16, 8, 2)}
+TREES = {1: (), 2: (4,), 3: (8, 2)}
 
 
 def carry(m: Module, name: str, value: Value | data.View, hops: int):

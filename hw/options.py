@@ -63,7 +63,7 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         "--hops",
         type=int,
         default=1,
-        help="registers in each bus between lanes and the rest: 1, or up to 4 where a core fills a large device "
+        help="registers in each bus between lanes and the rest: 1, or up to 3 where a core fills a large device "
         "(default: 1)",
     )
     parser.add_argument(
