@@ -79,11 +79,7 @@ class CellGroup(wiring.Component):
         m.submodules.scheduler = scheduler = Scheduler(config)
         m.submodules.cell = cell = CellEgru(config)
         depth, distributed = config.rows << config.lane_bits, config.distributed_cells
-        # Where it is not direct, synthesis would take block RAM, which is nowhere near.
-        far = config.hops > 1
-        m.submodules.queue = queue = Queue(
-            shape=Result(config), depth=self.RESULTS_DEPTH, direct=not far, distributed=far
-        )
+        m.submodules.queue = queue = Queue(shape=Result(config), depth=self.RESULTS_DEPTH, direct=config.hops == 1)
         m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth, distributed=distributed)
         m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth, distributed=distributed)
 

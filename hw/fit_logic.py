@@ -12,6 +12,7 @@ from hw.cell_group import CellGroup
 from hw.config import CoreConfig
 from hw.event import Drain, Event, FanoutList, JobTag, Operation, Result
 from hw.fit_blocks import BETWEEN, CELL_UNIT, COUNTERS, HOST_LINK, LANE, Inventory
+from hw.lane import LaneActivity
 from hw.loader import LaneWrite, LoadWrite, NetworkDescription
 
 NEIGHBOURS = 4  #: lanes that share a register of a bus, about
@@ -79,6 +80,7 @@ def _cell_unit(config: CoreConfig) -> Sizes:
         "lanes": lanes * (config.row_bits + config.marker_bits),
         "stages": stages * (config.unit_bits + JobTag(config).size),
         "results": Result(config).size * CellGroup.RESULTS_DEPTH / 16,
+        "hops": (config.hops - 1) * Result(config).size,
         "layers": config.layers * 5 * len(GATES),
     }
 
@@ -113,9 +115,9 @@ def _between(config: CoreConfig) -> Sizes:
         "one": 1,
         "lanes": config.lanes,
         "cells": config.cell_units,
-        "drains": hops * config.lanes * (Drain(config).size + config.marker_bits),
+        "drains": hops * config.lanes * (Drain(config).size + LaneActivity(config).size + 2 * config.marker_bits),
         "buses": hops * neighbours * (LoadWrite(config).size + Event(config).size),
-        "results": hops * config.cell_units * (Result(config).size + LoadWrite(config).size),
+        "load": hops * config.cell_units * (LoadWrite(config).size + Drain(config).size),
     }
 
 

@@ -6,6 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hw.vendor import primitives
+
 
 class Queue(wiring.Component):
     """Hold items, first in first out: ``depth`` in a memory and the next one in a register behind it.
@@ -24,8 +26,6 @@ class Queue(wiring.Component):
     guarded : bool
         Whether the queue itself refuses what it has no room for. If not, ``i.ready`` is always high, and whoever sends
         counts the ``depth + 1`` places.
-    distributed : bool
-        Whether the memory is to be distributed RAM, where the family has it; if not, synthesis chooses.
 
     Members
     -------
@@ -39,20 +39,21 @@ class Queue(wiring.Component):
         If ``depth`` is not a power of two from 2 up.
     """
 
-    def __init__(
-        self, *, shape: ShapeLike, depth: int, direct: bool = False, guarded: bool = True, distributed: bool = False
-    ):
+    def __init__(self, *, shape: ShapeLike, depth: int, direct: bool = False, guarded: bool = True):
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"depth is {depth}; it must be a power of two, 2 or more")
         self._shape, self._depth, self._direct, self._guarded = shape, depth, direct, guarded
-        self._distributed = distributed
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "empty": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        # A distributed RAM of two items takes more cells than their registers.
-        style = "registers" if self._depth == 2 else "distributed" if self._distributed else None
-        attributes = {"no_rw_check": 1} | ({"ram_style": style} if style else {})
+        # A distributed RAM of two items takes more cells than their registers; of many, synthesis would take block RAM.
+        library = primitives(platform)
+        attributes = {"no_rw_check": 1}
+        if self._depth == 2:
+            attributes["ram_style"] = "registers"
+        elif library is not None and library.RULES.distributed_rows:
+            attributes["ram_style"] = "distributed"
         m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=(), attrs=attributes)
         write, read = storage.write_port(), storage.read_port(domain="comb")
         head, tail = Signal.like(read.addr), Signal.like(write.addr)

@@ -125,7 +125,7 @@ class TestBlocks:
     def test_queue_of_results(self, tmp_path):
         """None counts for a cell unit's queue: it takes no block RAM, which Yosys would choose if it were not told."""
         group = CellGroup(CoreConfig(hops=2), 0)
-        queue = Queue(shape=group.results.payload.shape(), depth=CellGroup.RESULTS_DEPTH, distributed=True)
+        queue = Queue(shape=group.results.payload.shape(), depth=CellGroup.RESULTS_DEPTH)
         netlist = synthesize(emit(Together(queue=queue), "top", ECP5), "top", ECP5, tmp_path)
         cells = json.loads(netlist.read_text())["modules"]["top"]["cells"].values()
         assert not any(cell["type"] == BLOCKS["ecp5"]["RAM"] for cell in cells)
