@@ -22,6 +22,7 @@ from torch import Tensor
 
 from golden.lm.corpus import SIZES
 from golden.lm.model import LanguageModel
+from golden.lm.program import CHUNK
 from golden.lm.recurrence import padded
 from golden.lm.settings import PRESETS, Settings, preset
 from golden.lm.steps import STEPS, default_steps
@@ -32,12 +33,12 @@ WORDS, TOKENS = SIZES["ptb"][:2]
 class Candidate:
     """A model with one way of computing the steps, and what a window took each time."""
 
-    def __init__(self, settings: Settings, steps: str, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, settings: Settings, steps: str, dtype: torch.dtype, device: torch.device, chunk: int) -> None:
         torch.manual_seed(0)
         self.settings, self.device = settings, device
         self.model = LanguageModel(WORDS, settings).to(device)
-        self.model.choose(steps, dtype)
-        self.name = f"{steps}, {str(dtype).removeprefix('torch.')}"
+        self.model.choose(steps, dtype, chunk)
+        self.name = f"{steps}, {str(dtype).removeprefix('torch.')}" + f", {chunk}" * steps.endswith("-graph")
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         self.tokens = torch.randint(WORDS, (settings.bptt + 1, settings.batch), device=device)
         width = padded(settings.embedding, device) if self.model.padded else settings.embedding
@@ -83,9 +84,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--preset", choices=PRESETS, help="default: flagship on cuda, small elsewhere")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
-    parser.add_argument("--steps", nargs="+", choices=STEPS, help="default: plain and the fastest; all on cuda")
+    parser.add_argument(
+        "--steps", nargs="+", choices=STEPS, help="default: plain and the fastest, on cuda both kinds of graphs"
+    )
     parser.add_argument(
         "--profile", action="store_true", help="then show where a window of the last one spends its time"
+    )
+    parser.add_argument(
+        "--chunks", type=int, nargs="+", default=[CHUNK], metavar="N", help="of steps in graphs, each to be compared"
     )
     parser.add_argument("--windows", type=int, default=3, metavar="N", help="in a turn (default 3)")
     parser.add_argument("--turns", type=int, default=3, metavar="N", help="of each (default 3)")
@@ -106,11 +112,12 @@ def candidates(options: argparse.Namespace) -> list[Candidate]:
         settings, batch=options.batch or settings.batch, bptt=options.bptt or settings.bptt,
         layers=layers, embedding=layers[-1],
     )  # fmt: skip
-    names = options.steps or (["plain", "triton", default_steps(device)] if cuda else ["plain", default_steps(device)])
+    names = options.steps or (["plain", "triton-graph", "fused-graph"] if cuda else ["plain", default_steps(device)])
     made = []
     for name in names:
         dtype = torch.bfloat16 if cuda and name != "plain" else torch.float32
-        made.append(Candidate(settings, name, dtype, device))
+        for chunk in options.chunks if name.endswith("-graph") else options.chunks[:1]:
+            made.append(Candidate(settings, name, dtype, device, chunk))
     return made
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from golden.lm.steps import Window
+from golden.lm.steps import ProductSteps, Window
 
 SOURCE = Path(__file__).with_name("cell.c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC") + (
@@ -64,14 +64,15 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-class CompiledSteps:
+class CompiledSteps(ProductSteps):
     """Steps in C, float32, on one thread: the products, which take most of the time, are PyTorch's on all of them."""
 
     def __init__(self, window: Window) -> None:
         w = window
         if w.a.dtype != torch.float32 or w.a.device.type != "cpu":
             raise RuntimeError(f"compiled steps are float32 on cpu, not {w.a.dtype} on {w.a.device.type}")
-        self.window, self.library = window, library()
+        super().__init__(window)
+        self.library = library()
 
         def addresses(*arrays: Tensor) -> list[int]:
             return [array.data_ptr() for array in arrays]
@@ -88,9 +89,9 @@ class CompiledSteps:
         ]
         self.results_back = [addresses(w.dh, w.dthreshold, w.d[t]) for t in range(w.steps)]
 
-    def forward(self, t: int) -> None:
+    def cell(self, t: int) -> None:
         self.library.egru_forward(*self.arguments[t])
 
-    def backward(self, t: int) -> None:
+    def cell_back(self, t: int) -> None:
         w = self.window
         self.library.egru_backward(*self.arguments_back[t], w.dampening, w.support, *self.results_back[t])

@@ -19,6 +19,7 @@ from torch.nn import functional
 from golden.egru import EGRU, State, WordEmbedding, variational_dropout
 from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
+from golden.lm.program import CHUNK
 from golden.lm.recurrence import Recurrence, StackOutput, padded
 from golden.lm.settings import Settings
 
@@ -73,13 +74,13 @@ class LanguageModel(nn.Module):
             dampening=s.dampening, support=s.support, dropconnect=s.dropconnect,
         )  # fmt: skip
 
-    def choose(self, steps: str, dtype: torch.dtype) -> None:
-        """Choose who computes the steps of EGRUs (:data:`golden.lm.steps.STEPS`), and the factors of products."""
+    def choose(self, steps: str, dtype: torch.dtype, chunk: int = CHUNK) -> None:
+        """Choose who computes the steps of EGRUs (:data:`golden.lm.steps.STEPS`), with what factors of products."""
         s = self.settings
         self.padded = s.cell == "egru" and steps != "plain"
         self.dtype = dtype if self.padded else torch.float32
         self.recur: Callable[[Tensor, Sequence[State] | None], StackOutput]
-        self.recur = Recurrence(self.layers, steps, dtype, s.dropout_layer) if self.padded else self._plain
+        self.recur = Recurrence(self.layers, steps, dtype, s.dropout_layer, chunk) if self.padded else self._plain
 
     def _plain(self, x: Tensor, state: Sequence[State] | None) -> StackOutput:
         """Run the layers one after the other, each as its module defines it."""

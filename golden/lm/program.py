@@ -1,4 +1,4 @@
-"""The loops over the steps of a stack of EGRU layers, forward and backward: products, and the pointwise steps between.
+"""The loops over the steps of a stack of EGRU layers, forward and backward.
 
 On CUDA all steps of all layers are captured in one graph for each direction. In it the layers run side by side: a layer
 starts on a chunk of :data:`CHUNK` steps when the one below (above, on the way back) has done it, with that chunk's
@@ -22,19 +22,19 @@ import torch
 
 from golden.lm.steps import Window, steps_of
 
-CHUNK = 10  #: on CUDA, a layer starts when the one below has done this many steps
+CHUNK = 10  #: steps after which, in a graph, the layer above may start
 
 
 class Program:
     """The windows of a stack of layers, and the loops over their steps, which CUDA captures as graphs."""
 
-    def __init__(self, windows: Sequence[Window], name: str) -> None:
+    def __init__(self, windows: Sequence[Window], name: str, chunk: int = CHUNK) -> None:
         self.windows = windows
         self.steps = [steps_of(name.partition("-")[0], window) for window in windows]
         self.graphed = name.endswith("-graph")
         self.graphs: tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph] | None = None
         self.uses = 0
-        size = CHUNK if self.graphed else windows[0].steps
+        size = chunk if self.graphed else windows[0].steps
         self.chunks = [slice(start, start + size) for start in range(0, windows[0].steps, size)]
 
     def forward(self) -> None:
@@ -67,7 +67,6 @@ class Program:
             torch.mul(self.windows[l - 1].y[1:][chunk], window.keep, out=window.x[chunk])
         torch.mm(window.x[chunk].flatten(0, 1), window.kernel, out=window.a[chunk].flatten(0, 1))
         for t in range(window.steps)[chunk]:
-            torch.mm(window.y[t], window.weight, out=window.b[t])
             steps.forward(t)
 
     def _backward(self) -> None:
@@ -89,8 +88,6 @@ class Program:
             window.dy[chunk] *= above.keep
         for t in reversed(range(window.steps)[chunk]):
             steps.backward(t)
-            if t:
-                torch.mm(window.d[t, :, window.units :], window.weight_back, out=window.dy_back)
 
     @staticmethod
     def _capture(run: Callable[[], None]) -> torch.cuda.CUDAGraph:

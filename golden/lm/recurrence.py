@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from golden.egru import EGRU, State
 from golden.lm.product import product
-from golden.lm.program import Program
+from golden.lm.program import CHUNK, Program
 from golden.lm.steps import Window
 
 ALIGNMENT = 16  #: on CUDA, widths are padded to a multiple of this, or products miss the fast matrix kernels
@@ -115,10 +115,14 @@ class Recurrence:
         Of the factors of products: float32, or bfloat16 on CUDA.
     dropout : float
         Probability that a unit is dropped between layers, in training, the same ones at all steps of a sequence.
+    chunk : int
+        Steps after which, in a graph, the layer above may start.
     """
 
-    def __init__(self, layers: Sequence[EGRU], steps: str, dtype: torch.dtype, dropout: float = 0.0) -> None:
-        self.layers, self.steps, self.dtype, self.dropout = layers, steps, dtype, dropout
+    def __init__(
+        self, layers: Sequence[EGRU], steps: str, dtype: torch.dtype, dropout: float = 0.0, chunk: int = CHUNK
+    ) -> None:
+        self.layers, self.steps, self.dtype, self.dropout, self.chunk = layers, steps, dtype, dropout, chunk
         self.programs: dict[tuple[int, int], Program] = {}
 
     def __call__(self, x: Tensor, state: Sequence[State] | None = None) -> StackOutput:
@@ -144,7 +148,7 @@ class Recurrence:
         if key not in self.programs:
             widths = [x.shape[2], *(padded(layer.units, x.device) for layer in self.layers)]
             windows = [Window(*key, *pair, x.device, self.dtype) for pair in zip(widths, widths[1:], strict=False)]
-            self.programs[key] = Program(windows, self.steps)
+            self.programs[key] = Program(windows, self.steps, self.chunk)
         return self.programs[key]
 
     @staticmethod

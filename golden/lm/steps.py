@@ -1,6 +1,6 @@
-"""One step of an EGRU layer within a window: the buffers, the pointwise arithmetic, and who computes it.
+"""One step of an EGRU layer within a window: the buffers, the arithmetic, and who computes it.
 
-The equations are those of :mod:`golden.egru`; :mod:`golden.lm.recurrence` has the products around them.
+The equations are those of :mod:`golden.egru`; :mod:`golden.lm.recurrence` has the products over whole windows.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-#: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton are the functions of this
-#: module; graph captures them on CUDA.
-STEPS = ("plain", "torch", "compiled", "triton", "torch-graph", "triton-graph")
+#: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton do what is pointwise after a
+#: product by the library; fused is a Triton kernel that does
+#: both, unless they are float32; graph captures them on CUDA.
+STEPS = ("plain", "torch", "compiled", "triton", "fused", "torch-graph", "triton-graph", "fused-graph")
 
 
 class Window:
@@ -52,22 +53,45 @@ class Window:
 
 
 class Steps(Protocol):
-    """The pointwise part of a step, on the buffers of one window."""
+    """A step forward and back, on the buffers of one window."""
 
     def forward(self, t: int) -> None:
-        """Compute c[t], h[t + 1], y[t + 1] of a[t], b[t], h[t]."""
+        """Compute b[t], c[t], h[t + 1], y[t + 1] of a[t], h[t], y[t]."""
 
     def backward(self, t: int) -> None:
-        """Compute d[t] of dy[t] + dy_back and dh; replace dh by that of the step before; add to dthreshold."""
+        """Compute d[t] of dy[t], dh and d[t + 1]; replace dh by that of the step before; add to dthreshold."""
 
 
-class TorchSteps:
-    """Steps in PyTorch, on any device: the definition that the others are checked against."""
+class ProductSteps:
+    """Steps of one product, by PyTorch, and one pointwise function."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
 
     def forward(self, t: int) -> None:
+        w = self.window
+        torch.mm(w.y[t], w.weight, out=w.b[t])
+        self.cell(t)
+
+    def backward(self, t: int) -> None:
+        w = self.window
+        if t + 1 < w.steps:  # dy_back is zero otherwise
+            torch.mm(w.d[t + 1, :, w.units :], w.weight_back, out=w.dy_back)
+        self.cell_back(t)
+
+    def cell(self, t: int) -> None:
+        """Compute c[t], h[t + 1], y[t + 1] of a[t], b[t], h[t]."""
+        raise NotImplementedError
+
+    def cell_back(self, t: int) -> None:
+        """Compute d[t] of dy[t] + dy_back and dh; replace dh by that of the step before; add to dthreshold."""
+        raise NotImplementedError
+
+
+class TorchSteps(ProductSteps):
+    """Steps in PyTorch, on any device: the definition that the others are checked against."""
+
+    def cell(self, t: int) -> None:
         w = self.window
         z, r, g, _ = self._gates(t)
         c = z * w.h[t] + (1 - z) * g
@@ -76,7 +100,7 @@ class TorchSteps:
         w.y[t + 1] = o * c
         w.h[t + 1] = c - o * w.threshold
 
-    def backward(self, t: int) -> None:
+    def cell_back(self, t: int) -> None:
         w = self.window
         z, r, g, b_g = self._gates(t)
         v = w.c[t] - w.threshold
@@ -108,7 +132,11 @@ def steps_of(name: str, window: Window) -> Steps:
         from golden.lm.compiled import CompiledSteps
 
         return CompiledSteps(window)
-    if name == "triton":
+    if name == "fused" and window.a.dtype != torch.float32:
+        from golden.lm.fused import FusedSteps
+
+        return FusedSteps(window)
+    if name in ("triton", "fused"):
         from golden.lm.kernels import TritonSteps
 
         return TritonSteps(window)
