@@ -135,12 +135,12 @@ def test_dropped_weights_are_those_of_the_plain_layer(name):
 
 
 @pytest.mark.parametrize("name", those("torch", "triton", "fused", "torch-graph", "triton-graph", "fused-graph"))
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.1), (torch.float16, 0.02)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.15), (torch.float16, 0.05)])
 @pytest.mark.parametrize("batch", [3, 20])
 def test_factors_of_16_bits_are_near(name, dtype, tolerance, batch):
     if INTERPRETED and name == "fused" and dtype == torch.bfloat16:
         pytest.skip("Triton's interpreter has no products of bfloat16")
-    layers = layers_of((33, 40))
+    layers = layers_of((33, 100))
     _, want = outcome(layers, "plain", windows=3, batch=batch)
     _, have = outcome(layers, name, windows=3, batch=batch, dtype=dtype)
     for key in ("x", "0.kernel", "0.recurrent_kernel", "0.bias"):
