@@ -40,7 +40,6 @@ class CrossEntropy(torch.autograd.Function):
             if needed:
                 d = logarithms.exp_()
                 d.scatter_add_(1, target, d.new_full(target.shape, -1.0))
-                d /= len(x)
                 dbias += d.sum(0)
                 d = d.to(x.dtype)
                 torch.mm(d, factor, out=dx[start : start + rows])
@@ -51,5 +50,5 @@ class CrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         dx, dweight, dbias = ctx.saved_tensors
-        scale = gradients[0]
-        return dx * scale.to(dx.dtype), dweight * scale, dbias * scale, None
+        scale = gradients[0] / len(dx)
+        return dx * scale, dweight * scale, dbias * scale, None
