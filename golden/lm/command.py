@@ -21,7 +21,7 @@ from golden.fit import Record, TrainingError
 from golden.lm import distributed
 from golden.lm.corpus import CorpusError, load_corpus
 from golden.lm.settings import PRESETS, Settings, preset
-from golden.lm.steps import STEPS, default_steps
+from golden.lm.steps import STEPS, check_steps, default_steps
 from golden.lm.trainer import Trainer
 from golden.lm.weights import load_weights, save_weights
 
@@ -101,10 +101,10 @@ def run(options: argparse.Namespace) -> int:
             torch.set_num_threads(options.threads)
         corpus = load_corpus(options.corpus, options.data)
         precision = options.precision or ("bfloat16" if device.type == "cuda" else "float32")
+        steps, dtype = options.steps or default_steps(device), getattr(torch, precision)
+        check_steps(steps, device, dtype)
         init = None if options.init is None else load_weights(options.init)
-        trainer = Trainer(
-            settings, corpus, device, options.steps or default_steps(device), getattr(torch, precision), init
-        )
+        trainer = Trainer(settings, corpus, device, steps, dtype, init)
         directory = options.out or Path("build") / f"lm-{options.corpus}-{settings.cell}"
         run_ = LoggedRun(trainer, directory, options, began)
         finished = run_.train(console)

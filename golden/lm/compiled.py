@@ -16,9 +16,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from golden.fit import TrainingError
 from golden.lm.steps import ProductSteps, Window
 
 SOURCE = Path(__file__).with_name("cell.c")
@@ -38,11 +38,11 @@ def library() -> ctypes.CDLL:
 
     Raises
     ------
-    RuntimeError
+    TrainingError
         If there is no compiler, or it fails.
     """
     if not available():
-        raise RuntimeError("gcc is missing; install it, or train with --steps torch")
+        raise TrainingError("gcc is missing; install it, or train with --steps torch")
     cpu = Path("/proc/cpuinfo")
     model = "".join(sorted({line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}))
     recipe = SOURCE.read_text() + " ".join(FLAGS) + platform.machine() + model
@@ -54,7 +54,7 @@ def library() -> ctypes.CDLL:
             built = Path(folder) / path.name
             result = subprocess.run(["gcc", *FLAGS, "-o", built, SOURCE], capture_output=True, text=True)
             if result.returncode:
-                raise RuntimeError(f"gcc cannot build {SOURCE}: {result.stderr.strip().splitlines()[-1]}")
+                raise TrainingError(f"gcc cannot build {SOURCE}: {result.stderr.strip().splitlines()[-1]}")
             os.replace(built, path)
     loaded = ctypes.CDLL(str(path))
     size, array, number = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
@@ -69,8 +69,6 @@ class CompiledSteps(ProductSteps):
 
     def __init__(self, window: Window) -> None:
         w = window
-        if w.a.dtype != torch.float32 or w.a.device.type != "cpu":
-            raise RuntimeError(f"compiled steps are float32 on cpu, not {w.a.dtype} on {w.a.device.type}")
         super().__init__(window)
         self.library = library()
 

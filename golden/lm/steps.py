@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from golden.fit import TrainingError
+
 #: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton do what is pointwise after a
 #: product by the library; fused is a Triton kernel that does
 #: both, unless they are float32; graph captures them on CUDA.
@@ -141,6 +143,14 @@ def steps_of(name: str, window: Window) -> Steps:
 
         return TritonSteps(window)
     return TorchSteps(window)
+
+
+def check_steps(name: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise TrainingError if these steps cannot run there, in these products."""
+    if device.type != "cuda" and (name.endswith("-graph") or name in ("triton", "fused")):
+        raise TrainingError(f"{name} steps need a CUDA device; choose torch or compiled")
+    if name == "compiled" and (device.type != "cpu" or dtype != torch.float32):
+        raise TrainingError("compiled steps are float32 on cpu; choose torch, or triton-graph on cuda")
 
 
 def default_steps(device: torch.device) -> str:

@@ -95,6 +95,8 @@ def test_starts_from_weights(data, trained, tmp_path):
         ),
         (["--layers", "10,9"], "the last layer has 9 units and the embedding 8 features; a tied decoder needs as many"),
         (["--init", "none"], "cannot read weights from none (no such weights in it); give files that training wrote"),
+        (["--steps", "triton-graph"], "triton-graph steps need a CUDA device; choose torch or compiled"),
+        (["--steps", "compiled", "--precision", "bfloat16"], "compiled steps are float32 on cpu; choose torch, or "),
         (["--batch", "1000"], "a text of 534 tokens cannot be cut into 1000 runs; choose a smaller batch"),
     ],
 )
