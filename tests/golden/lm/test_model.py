@@ -7,6 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from golden.lm import loss as loss_module
+from golden.lm import model as model_module
+from golden.lm import recurrence
 from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
 from golden.lm.measure import measure
@@ -160,3 +162,25 @@ def test_cuda_agrees_with_the_processor(dtype, tolerance):
     assert set(found[0]) == set(found[1])
     for name, want in found[0].items():
         assert (found[1][name] - want).norm() <= tolerance * want.norm(), name
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_padding_changes_nothing(tied, monkeypatch):
+    text = tokens(12, 4)
+    found = []
+    for steps in ("plain", "torch"):
+        model = a_model(replace(DRY, tied=tied))
+        model.choose(steps, torch.float32)
+        state, record = None, {}
+        for part, words in ((text[:5], text[1:6]), (text[5:11], text[6:])):
+            output = model(part, state)
+            state = output.state
+            (model.loss(output.y, words) + sum(fires.square().sum() for fires in output.fires) * 1e-3).backward()
+            record |= {f"fires {n} of {len(part)}": fires.detach() for n, fires in enumerate(output.fires)}
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        measured = measure(model, text[:-1], text[1:], 4)
+        found.append(record | gradients | {name: torch.tensor(value) for name, value in measured.items()})
+        for module in (recurrence, model_module):
+            monkeypatch.setattr(module, "padded", lambda width, device: -(-width // 16) * 16)  # as on CUDA
+    assert output.y.shape[2] == 16
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
