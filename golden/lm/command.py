@@ -161,8 +161,8 @@ class LoggedRun:
     def train(self, console: Console) -> bool:
         """Train up to the last epoch or the time limit, log every epoch; return whether the last epoch was reached."""
         trainer, total = self.trainer, self.trainer.settings.epochs
-        bars = TextColumn("{task.description}"), BarColumn(bar_width=12), TextColumn("{task.fields[state]}")
-        bar = Progress(*bars, TimeRemainingColumn(), console=console)
+        columns = BarColumn(bar_width=8), TextColumn("{task.fields[state]}"), TimeRemainingColumn(compact=True)
+        bar = Progress(*columns, console=console)
         with (self.directory / "lm.jsonl").open("w") if self.leader else nullcontext() as log, bar:
 
             def write(record: Record) -> None:
@@ -188,7 +188,7 @@ class LoggedRun:
                 if time.monotonic() - self.saved > 60 * self.options.checkpoint_every:
                     self._save()
             self._save()
-            bar.update(task, state=_state(trainer.history[-1]) + "  measuring valid and test")
+            bar.update(task, state="measuring valid and test")
             self.metrics = trainer.test() | {"sparsity": trainer.history[-1]["sparsity"]}
             write({"metrics": self.metrics})
         return True
