@@ -100,8 +100,9 @@ def run(options: argparse.Namespace) -> int:
         if options.threads:
             torch.set_num_threads(options.threads)
         corpus = load_corpus(options.corpus, options.data)
-        precision = options.precision or ("bfloat16" if device.type == "cuda" else "float32")
-        steps, dtype = options.steps or default_steps(device), getattr(torch, precision)
+        steps = options.steps or ("plain" if settings.cell == "lstm" else default_steps(device))
+        precision = options.precision or ("float32" if steps == "plain" or device.type == "cpu" else "bfloat16")
+        dtype = getattr(torch, precision)
         check_steps(steps, device, dtype)
         init = None if options.init is None else load_weights(options.init)
         trainer = Trainer(settings, corpus, device, steps, dtype, init)

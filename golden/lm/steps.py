@@ -149,6 +149,8 @@ def check_steps(name: str, device: torch.device, dtype: torch.dtype) -> None:
     """Raise TrainingError if these steps cannot run there, in these products."""
     if device.type != "cuda" and (name.endswith("-graph") or name in ("triton", "fused")):
         raise TrainingError(f"{name} steps need a CUDA device; choose torch or compiled")
+    if name == "plain" and dtype != torch.float32:
+        raise TrainingError("plain steps, and an LSTM's, are float32; choose --precision float32")
     if name == "compiled" and (device.type != "cpu" or dtype != torch.float32):
         raise TrainingError("compiled steps are float32 on cpu; choose torch, or triton-graph on cuda")
 

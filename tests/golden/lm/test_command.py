@@ -96,6 +96,7 @@ def test_starts_from_weights(data, trained, tmp_path):
         (["--layers", "10,9"], "the last layer has 9 units and the embedding 8 features; a tied decoder needs as many"),
         (["--init", "none"], "cannot read weights from none (no such weights in it); give files that training wrote"),
         (["--steps", "triton-graph"], "triton-graph steps need a CUDA device; choose torch or compiled"),
+        (["--cell", "lstm", "--precision", "bfloat16"], "plain steps, and an LSTM's, are float32; choose --precision "),
         (["--steps", "compiled", "--precision", "bfloat16"], "compiled steps are float32 on cpu; choose torch, or "),
         (["--batch", "1000"], "a text of 534 tokens cannot be cut into 1000 runs; choose a smaller batch"),
     ],
@@ -151,3 +152,13 @@ def test_benchmark_prints_ratios(capsys, monkeypatch):
     assert head.startswith("256-512-256, batch 2, 4 steps, 30 words; cpu, 1 threads")
     assert plain.split()[:2] == ["plain,", "float32"] and plain.split()[-2:] == ["1.00", "1.00"]
     assert float(fast.split()[-1]) > 0
+
+
+def test_trains_the_baseline(data, tmp_path):
+    assert run(data, tmp_path, "--cell", "lstm", "--levels", "0.3,0.5", "--epochs", "3", "--prune-to", "0.9") == 0
+    records = lines(tmp_path)
+    assert [round(record["sparsity"], 2) for record in records[1:4]] == [0.3, 0.5, 0.5]
+    assert records[0]["steps"] == "plain" and records[3]["valid_activity"] == [1.0, 1.0]
+    metrics = records[-1]["metrics"]["test"]
+    dense = 4 * 18 * 10 + 4 * 18 * 8
+    assert metrics["macs"] == round(0.5 * dense) and metrics["macs_with_decoder"] == metrics["macs"] + 13 * 8
