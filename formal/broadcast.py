@@ -127,9 +127,9 @@ def broadcaster() -> Bench:
     m.d.sync += [finals[u].eq((finals[u] | (taken[u] & results[u].tag.final)) & ~ends) for u in units]
     m.d.sync += [begun.eq((begun | Cat(taken).any()) & ~ends), tag.eq(job)]
 
-    # Input goes to the lanes when nothing else was there a cycle before.
+    # Input goes to the lanes when nothing else was there a cycle before, and no end of input went.
     others = finals.all() | Cat(unit.results[u].valid & full[u] & ~finals[u] for u in units).any()
-    bench.prove(here.inputs_turn == bench.past(~others | ends))
+    bench.prove(here.inputs_turn == bench.past((~others | ends) & ~unit.input_end))
     bench.prove(unit.input.ready == (here.inputs_turn & unit.input_allowed & unit.lanes_ready))
     bench.prove(unit.input_end == (input_taken & (unit.input.payload.kind == EventKind.INPUT_END)))
     with m.If(input_taken):

@@ -199,6 +199,7 @@ class Broadcaster(wiring.Component):
     -------
     results : In(stream.Signature(Result)).array(cell_units)
     input : In(stream.Signature(Event)), input_allowed : In(1)
+        Nothing is taken in the cycle after an end of input, which may withdraw the permission.
     lanes_ready : In(1)
     event : Out(Event), valid : Out(1)
     output : Out(stream.Signature(OutputItem))
@@ -232,7 +233,7 @@ class Broadcaster(wiring.Component):
         tag = Signal(JobTag(config))  # of the job that is being delivered
         # Whether it is the input's turn is decided a cycle before, so that what holds the input has not far to hear.
         inputs_turn, input_goes, ends = Signal(), Signal(), Signal()
-        m.d.sync += inputs_turn.eq(~waiting.any() & (~delivered.all() | ends))
+        m.d.sync += inputs_turn.eq(~waiting.any() & (~delivered.all() | ends) & ~self.input_end)
         m.d.comb += [
             self.input.ready.eq(inputs_turn & self.input_allowed & self.lanes_ready),
             input_goes.eq(self.input.valid & self.input.ready),

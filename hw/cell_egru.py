@@ -54,10 +54,8 @@ class Rescale(wiring.Component):
         # In two stages of multiplexers, by 0 to 3 times 8 and by 0 to 7: Yosys makes more of it by itself.
         coarse = (self.total << fixed.SHIFT_GUARD) >> (self.shift[3:] << 3)
         shifted = Signal(signed(len(self.total) + fixed.SHIFT_GUARD), reset_less=True)
-        m.d.sync += [
-            shifted.eq(coarse >> self.shift[:3]),
-            self.scaled.eq(saturate(shifted, self._bits)),
-        ]
+        m.d.sync += shifted.eq(coarse >> self.shift[:3])
+        m.d.comb += self.scaled.eq(delay(m, saturate(shifted, self._bits), 1, "scaled"))
         return m
 
 

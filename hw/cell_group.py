@@ -200,7 +200,7 @@ class CellGroup(wiring.Component):
             cell.h.eq(Mux(tags[after_sums(CellEgru.STATE_AT)].fresh, 0, states.read_data.h)),
             states.write_en.eq(is_update | (selected & (load.kind == LoadKind.STATE))),
         ]
-        m.d.sync += self.state.eq(states.read_data)
+        m.d.comb += self.state.eq(delay(m, states.read_data, 1, "state"))
         with m.If(is_update):
             m.d.comb += [
                 states.write_addr.eq(addresses[event_at]),

@@ -228,12 +228,12 @@ class Core(wiring.Component):
         now, now_detail = Signal(Error), Signal(32, reset_less=True)
         m.d.sync += now.eq(Error.NONE)
         for error, detail in told:
-            with m.If((error != Error.NONE) & ~clears):
+            with m.If(error != Error.NONE):
                 m.d.sync += [now.eq(error), now_detail.eq(detail)]
-        with m.If(clears):
-            m.d.sync += self.error.eq(Error.NONE)
-        with m.Elif((self.error == Error.NONE) & (now != Error.NONE)):
+        with m.If((self.error == Error.NONE) & (now != Error.NONE)):
             m.d.sync += [self.error.eq(now), self.detail.eq(now_detail)]
+        with m.If(clears):
+            m.d.sync += [now.eq(Error.NONE), self.error.eq(Error.NONE)]
 
         # Progress, and what is counted.
         progress = stoppable("progress", Progress(config))

@@ -14,6 +14,8 @@ from hw.delay import delay
 from hw.errors import Error
 from hw.word_check import NETWORK_FIELDS, Owner, WordCheck, memory_depths
 
+DESCRIPTION_BITS = 3  #: of an address in the description of a network or a layer
+
 
 class LoadKind(enum.Enum, shape=unsigned(4)):
     """Kinds of records: an image's, those of the four gates apart, and a state, which is no part of an image."""
@@ -239,6 +241,7 @@ class Loader(wiring.Component):
     def _take_word(self, m, record, word, found, checksum, writes, describes, started, fail):
         """Check one data word of a record, and tell what is to be done with it."""
         depths = memory_depths(self._config)
+        beyond = record.address[DESCRIPTION_BITS:].any()  # of a description
 
         def write_to(memory, good):
             m.d.comb += self.detail.eq(record.address)
@@ -260,13 +263,13 @@ class Loader(wiring.Component):
                         fail(error)
 
             with m.Case(LoadKind.NETWORK):
-                m.d.comb += describes.eq(1)
+                m.d.comb += describes.eq(~beyond)
                 for index, name in enumerate(NETWORK_FIELDS):
                     with m.If((record.address == index) & ~found.network[name]):
                         fail(Error.LOAD_CAPACITY)
 
             with m.Case(LoadKind.LAYER):
-                m.d.comb += describes.eq(record.owner.layer)
+                m.d.comb += describes.eq(record.owner.layer & ~beyond)
                 with m.If(~record.owner.layer):
                     m.d.comb += self.detail.eq(record.select)
                     fail(Error.LOAD_RANGE)
@@ -304,13 +307,13 @@ class Loader(wiring.Component):
 
     def _describe(self, m, write):
         """Write a word of the network's, or a layer's, description."""
-        network, word = self.network, write.data
+        network, word, address = self.network, write.data, write.address[:DESCRIPTION_BITS]
         layer = network.layers[write.select[: self._config.layer_bits]]
-        with m.If(write.kind == LoadKind.NETWORK), m.Switch(write.address):
+        with m.If(write.kind == LoadKind.NETWORK), m.Switch(address):
             for index, name in enumerate(NETWORK_FIELDS):
                 with m.Case(index):
                     m.d.sync += network[name].eq(word)
-        with m.Else(), m.Switch(write.address):
+        with m.Else(), m.Switch(address):
             with m.Case(0):
                 m.d.sync += [layer.base.eq(word[:16]), layer.rows.eq(word[16:])]
             with m.Case(1):

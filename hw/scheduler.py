@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import CoreConfig
+from hw.delay import delay
 from hw.event import Drain, Job, JobTag
 from hw.fanout_onchip import follows
 
@@ -57,16 +58,17 @@ class Scheduler(wiring.Component):
             self.blocked.eq(eligible.any() & ~self.room),
             self.idle.eq(~pending.any()),
         ]
-        granted_lane, granted_row = Signal.like(self.lane), Signal.like(self.row)
+        granted_lane, granted_row, tag = Signal.like(self.lane), Signal.like(self.row), Signal(self.tag.shape())
         for lane in range(lanes):
             with m.If(grants[lane]):
                 m.d.comb += [granted_lane.eq(lane), granted_row.eq(rows[lane])]
-        m.d.sync += [
-            self.grant.eq(grants.any()),
-            self.lane.eq(granted_lane),
-            self.row.eq(granted_row),
-            self.tag.eq(job.tag),
-            self.tag.final.eq(one_left),
+        m.d.sync += self.grant.eq(grants.any())
+        m.d.comb += [
+            tag.eq(job.tag),
+            tag.final.eq(one_left),
+            self.lane.eq(delay(m, granted_lane, 1, "lane")),
+            self.row.eq(delay(m, granted_row, 1, "row")),
+            self.tag.eq(delay(m, tag, 1, "tag")),
         ]
         m.d.comb += [drain.row.eq(self.row) for drain in self.drain]
         for lane, drain in enumerate(self.drain):

@@ -31,7 +31,8 @@ class Sequencer(wiring.Component):
         The end of a layer was broadcast.
     input_ready : Out(1)
         Events of the next step's input may be broadcast: the last layer's end of the step before the last was, so
-        every sum that they may add to has been read and cleared, and no lane sees more than two steps at once.
+        every sum that they may add to has been read and cleared, and no lane sees more than two steps at once. Seen two
+        cycles after an end of input.
     input_bank : Out(1)
         Bank of layer 0 at the step whose input comes next.
     between_steps : Out(1)
@@ -67,11 +68,8 @@ class Sequencer(wiring.Component):
         fresh = Signal(init=1)
         ahead = Signal(2)
 
-        m.d.comb += [
-            self.input_bank.eq(input_step[0]),
-            ahead.eq(input_step - steps_ended),
-            self.input_ready.eq(~self.sweep.valid & (ahead <= 1)),
-        ]
+        m.d.comb += [self.input_bank.eq(input_step[0]), ahead.eq(input_step - steps_ended)]
+        m.d.sync += self.input_ready.eq(~self.sweep.valid & (ahead <= 1))
         with m.If(self.input_end):
             m.d.sync += [input_step.eq(input_step + 1), endings.bit_select(input_step[0], 1).eq(self.input_ending)]
 

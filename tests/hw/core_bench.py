@@ -118,7 +118,7 @@ class CoreBench:
 
     async def reset(self) -> None:
         await self.pins.cycle(reset=1)
-        for _ in range(2):  # the lanes and cell units are reset one cycle later
+        for _ in range(2 + self.config.hops):  # until lanes and cell units are reset, too
             await self.pins.cycle(reset=0)
         for record in (self.updates, self.records, self.sink.received):
             record.clear()

@@ -80,14 +80,14 @@ async def gives_the_jobs_of_each_step_in_order(dut, layers, readout):
     steps = 20
     endings = [random.random() < 0.4 for _ in range(steps + 3)]
     inputs_ended = jobs_done = layers_ended = since_start = 0
+    allowed, just_ended = True, False
     while jobs_done < steps * count:
         step, layer = divmod(jobs_done, count)
         # A job is done only after the input that it needs; an end of a layer is broadcast after its job was done.
         done = inputs_ended > step and random.random() < 0.3
         egru_done = step * layers + min(layer, layers)
         layer_end = layers_ended < egru_done and random.random() < 0.3
-        allowed = inputs_ended - layers_ended // layers <= 1
-        input_end = allowed and random.random() < 0.2
+        input_end = allowed and not just_ended and random.random() < 0.2
         await pins.cycle(cells_idle=done, layer_end=layer_end, input_end=input_end, input_ending=endings[inputs_ended])
         assert pins.get("input_ready") == allowed
         assert pins.get("input_bank") == inputs_ended & 1
@@ -98,6 +98,7 @@ async def gives_the_jobs_of_each_step_in_order(dut, layers, readout):
         if done and since_start >= Sequencer.JOB_LATENCY:
             assert job_fields(pins.get("job")) == expected_job(description, jobs_done, endings)
             jobs_done += 1
+        allowed, just_ended = inputs_ended - layers_ended // layers <= 1, input_end
         inputs_ended, layers_ended = inputs_ended + input_end, layers_ended + layer_end
 
 
