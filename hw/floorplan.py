@@ -23,7 +23,9 @@ SITES = {"lfe5u-85f": (((4, 64), (69, 120)), ((22,), (46,), (70, 82)))}
 PERIOD = 9  #: columns after which sites repeat
 COLUMNS = (0, 2, 4, 6)  #: of four block RAMs
 MULTIPLIER_ROWS = (10, 34, 58)
-MULTIPLIER_COLUMNS = (0, 1, 4, 5)  #: which are their numbers, too
+#: Which are their numbers, too. Four share four enables, and a lane's has one of its own and one that is always on: so
+#: three of the four.
+MULTIPLIER_COLUMNS = (0, 1, 4)
 BLOCK, MULTIPLIER = "DP16KD", "MULT18X18D"
 ORDER = ("directory", "entries", "sums")  #: of a lane's memories, as data passes them
 

@@ -22,9 +22,9 @@ from hw.vendor import Device
 
 @dataclass(frozen=True)
 class Family:
-    """How the tools are called for a family: options of Yosys, nextpnr's and the packer's programs and options."""
+    """How the tools are called for a family: what Yosys does, nextpnr's and the packer's programs and options."""
 
-    synthesis: str
+    synthesis: tuple[str, ...]  #: scripts, one after the other, from {top}.v to {top}.json
     program: str
     result: str  #: option that names the file of the routed design
     suffix: str  #: of that file
@@ -35,18 +35,33 @@ class Family:
     bitstream: str  #: suffix of that file
 
 
+#: How Yosys goes on with an ECP5: flat, with the modules' memories mapped already.
+_FLAT_ECP5 = (
+    "read_rtlil {top}.il; delete =A:blackbox; synth_ecp5 {options} -top {top} -noflatten -run begin:coarse; "
+    "flatten; opt_expr -mux_undef -undriven -fine; opt_merge; opt_clean; "
+    "synth_ecp5 {options} -top {top} -noflatten -run map_gates: -json {top}.json"
+)
+
 FAMILIES = {
+    # Memories module by module, for of a flat design of 64 lanes that takes longer than all else together; in two runs,
+    # for the memory that the first one takes it does not give back, and ABC9 ends without a word.
     "ecp5": Family(
-        "synth_ecp5", "nextpnr-ecp5", "--textcfg", ".config", ("--lpf",), ("--lpf-allow-unconstrained",),
+        (
+            "read_verilog {top}.v; synth_ecp5 {options} -top {top} -noflatten -run begin:map_gates; "
+            "write_rtlil {top}.il", _FLAT_ECP5,
+        ),
+        "nextpnr-ecp5", "--textcfg", ".config", ("--lpf",), ("--lpf-allow-unconstrained",),
         "ecppack", ("--compress", "--input", "{routed}", "--bit", "{bitstream}"), ".bit",
     ),
     # Without -dsp, which takes multipliers that are instances for its own and drops their registers and addends.
     "ice40": Family(
-        "synth_ice40 -device u", "nextpnr-ice40", "--asc", ".asc", ("--pcf",), ("--pcf-allow-unconstrained",),
+        ("read_verilog {top}.v; synth_ice40 -device u {options} -top {top} -json {top}.json",),
+        "nextpnr-ice40", "--asc", ".asc", ("--pcf",), ("--pcf-allow-unconstrained",),
         "icepack", ("{routed}", "{bitstream}"), ".bin",
     ),
     "gowin": Family(
-        "synth_gowin -family gw2a", "nextpnr-himbaechel-gowin", "--write", ".json", ("--vopt", "cst="), (),
+        ("read_verilog {top}.v; synth_gowin -family gw2a {options} -top {top} -json {top}.json",),
+        "nextpnr-himbaechel-gowin", "--write", ".json", ("--vopt", "cst="), (),
         "gowin_pack", ("-d", "GW2A-18C", "-o", "{bitstream}", "{routed}"), ".fs",
     ),
 }  # fmt: skip
@@ -107,9 +122,9 @@ def synthesize(
     """
     work.mkdir(parents=True, exist_ok=True)
     (work / f"{top}.v").write_text(verilog)
-    command = " ".join([FAMILIES[device.family].synthesis, *options, "-top", top, "-json", f"{top}.json"])
-    script = f"read_verilog {top}.v; {command}"
-    run_tool("yosys", ["-p", script], work, work / f"{top}.synthesis.log", stage="synthesis", watch=watch)
+    for stage, script in zip(("synthesis", "mapping"), FAMILIES[device.family].synthesis, strict=False):
+        commands = script.format(top=top, options=" ".join(options))
+        run_tool("yosys", ["-p", commands], work, work / f"{top}.{stage}.log", stage=stage, watch=watch)
     return work / f"{top}.json"
 
 

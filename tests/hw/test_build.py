@@ -208,7 +208,7 @@ class TestBoard:
         assert report["fmax_mhz"]["not_routed"] == [3]
         assert report["tools"] == {"yosys": "1.99", "nextpnr-ecp5": "1.99", "ecppack": "1.99"}
         assert report["seconds"].keys() == {
-            "synthesis", *(f"place and route, seed {seed}" for seed in range(1, 5)), "bitstream",
+            "synthesis", "mapping", *(f"place and route, seed {seed}" for seed in range(1, 5)), "bitstream",
         }  # fmt: skip
         assert (work / "egret.seed3.log").read_text() == "seed 3\n"
         assert (work / "egret.lpf").read_text() == "pins"
