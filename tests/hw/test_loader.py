@@ -217,10 +217,12 @@ def faults(config=CONFIG):
         (LoadKind.DIRECTORY, config.sources, 2), (LoadKind.ENTRY, config.entries, 1),
         (LoadKind.UNIT, config.rows << config.lane_bits, 1), (LoadKind.BIAS_Z, config.rows << config.lane_bits, 1),
     ):  # fmt: skip
-        position = next(at for at, k, _, _, _ in records(words) if k == kind)
-        changed = list(words)
-        changed[position + 1] = limit
-        cases[f"address of {kind.name}"] = changed, Error.LOAD_RANGE, limit, position + 2 + words_each
+        position = next(at for at, k, _, _, data in records(words) if k == kind and len(data) > words_each)
+        for name, rows_inside in ("address", 0), ("end", 1):
+            changed = list(words)
+            changed[position + 1] = limit - rows_inside
+            until = position + 2 + (1 + rows_inside) * words_each
+            cases[f"{name} of {kind.name}"] = changed, Error.LOAD_RANGE, limit, until
 
     for name, word in (("kind 7", 7 << 24 | 1), ("kind 0", 1), ("kind 77", 77 << 24 | 1), ("no data", 5 << 24)):
         at = records(words)[5][0]
