@@ -60,7 +60,7 @@ class CoreConfig:
         Whether the operation counters are built.
     hops : int
         Registers in each bus between the lanes and the rest: 1, or 2 or 3 where a core fills a large device, which no
-        signal crosses in a cycle. Each further one costs 6 cycles from a lane's last sum to the first event that
+        signal crosses in a cycle. Each further one costs 5 cycles from a lane's last sum to the first event that
         follows from it, the second one more.
     distributed_cells : bool
         Whether a cell unit's biases, thresholds and states are in distributed RAM, of the families that have it, rather
