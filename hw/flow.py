@@ -35,16 +35,17 @@ class Family:
     bitstream: str  #: suffix of that file
 
 
-#: How Yosys goes on with an ECP5: flat, with the modules' memories mapped already.
+#: How Yosys goes on with an ECP5: flat, with the modules' memories mapped already. Nets keep one name each, for nextpnr
+#: would take ``sums[2]``, an element of an array, for bit 2 of ``sums``.
 _FLAT_ECP5 = (
     "read_rtlil {top}.il; delete =A:blackbox; synth_ecp5 {options} -top {top} -noflatten -run begin:coarse; "
-    "flatten; opt_expr -mux_undef -undriven -fine; opt_merge; opt_clean; "
+    "flatten; opt_expr -mux_undef -undriven -fine; opt_merge; opt_clean -purge; "
     "synth_ecp5 {options} -top {top} -noflatten -run map_gates: -json {top}.json"
 )
 
 FAMILIES = {
     # Memories module by module, for of a flat design of 64 lanes that takes longer than all else together; in two runs,
-    # for the memory that the first one takes it does not give back, and ABC9 ends without a word.
+    # for in one ABC9 ends without a word.
     "ecp5": Family(
         (
             "read_verilog {top}.v; synth_ecp5 {options} -top {top} -noflatten -run begin:map_gates; "

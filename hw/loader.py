@@ -85,6 +85,18 @@ class NetworkDescription(data.StructLayout):
         })  # fmt: skip
 
 
+class Detail(enum.Enum, shape=3):
+    """What is told with an error: the word, the kind with the rest of the word, the record's number, the address, the
+    checksum as it is.
+    """
+
+    WORD = 0
+    KIND = 1
+    SELECT = 2
+    ADDRESS = 3
+    CHECKSUM = 4
+
+
 class Record(data.Struct):
     """The record under way: its kind and number, what there is of that number, the data words that are left, and where
     the next one goes.
@@ -158,23 +170,39 @@ class Loader(wiring.Component):
         ]
         # ... and writes: the bus to all memories begins with a register.
         write = Signal(LoadWrite(self._config), reset_less=True)
+        address = delay(m, record.address, 1, "address")
         writes, describes = Signal(), Signal()
         m.d.sync += [
             write.kind.eq(record.kind),
             write.select.eq(record.select),
-            write.address.eq(record.address),
             write.data.eq(Mux(record.kind == LoadKind.DIRECTORY, self._directory_word(record.low, word, found), word)),
         ]
         m.d.comb += [
             self.write.eq(write),
+            self.write.address.eq(address),
             self.write.valid.eq(delay(m, writes, 1, "writes", init=0)),
             self.state_written.eq(self.write.valid & (write.kind == LoadKind.STATE)),
         ]
         with m.If(delay(m, describes, 1, "describes", init=0)):
-            self._describe(m, write)
+            self._describe(m, write, address)
 
-        def fail(error):
-            m.d.comb += self.error.eq(error)
+        # ... and so are errors told, with what the same registers hold.
+        error, told = Signal(Error), Signal(Detail)
+        m.d.comb += self.error.eq(delay(m, error, 1, "error", init=0))
+        with m.Switch(delay(m, told, 1, "told")):
+            with m.Case(Detail.WORD):
+                m.d.comb += self.detail.eq(checksum.data)
+            with m.Case(Detail.KIND):
+                m.d.comb += self.detail.eq(Cat(checksum.data[:24], write.kind))
+            with m.Case(Detail.SELECT):
+                m.d.comb += self.detail.eq(write.select)
+            with m.Case(Detail.ADDRESS):
+                m.d.comb += self.detail.eq(address)
+            with m.Default():
+                m.d.comb += self.detail.eq(checksum.crc)
+
+        def fail(reason):
+            m.d.comb += error.eq(reason)
             m.next = "FAILED"
 
         def restart():
@@ -182,7 +210,6 @@ class Loader(wiring.Component):
                 m.d.sync += started.eq(0)
                 m.next = "HEADER"
 
-        m.d.comb += self.detail.eq(word)
         with m.FSM():
             with m.State("HEADER"):
                 kind = LoadKind(word[24:28])
@@ -224,7 +251,7 @@ class Loader(wiring.Component):
                     m.d.sync += [record.remaining.eq(record.remaining - 1), record.address.eq(record.address + 1)]
                     with m.If(record.remaining == 1):
                         m.next = "HEADER"
-                    self._take_word(m, record, word, found, checksum.crc, writes, describes, started, fail)
+                    self._take_word(m, record, word, found, writes, describes, started, told, fail)
                 restart()
 
             with m.State("FAILED"):
@@ -238,13 +265,13 @@ class Loader(wiring.Component):
         middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
         return Cat(start, middle, stop, found.has_forward, found.has_recurrent)
 
-    def _take_word(self, m, record, word, found, checksum, writes, describes, started, fail):
+    def _take_word(self, m, record, word, found, writes, describes, started, told, fail):
         """Check one data word of a record, and tell what is to be done with it."""
         depths = memory_depths(self._config)
         beyond = record.address[DESCRIPTION_BITS:].any()  # of a description
 
         def write_to(memory, good):
-            m.d.comb += self.detail.eq(record.address)
+            m.d.comb += told.eq(Detail.ADDRESS)
             with m.If(good & record.inside):
                 m.d.comb += writes.eq(1)
             with m.Else():
@@ -271,7 +298,7 @@ class Loader(wiring.Component):
             with m.Case(LoadKind.LAYER):
                 m.d.comb += describes.eq(record.owner.layer & ~beyond)
                 with m.If(~record.owner.layer):
-                    m.d.comb += self.detail.eq(record.select)
+                    m.d.comb += told.eq(Detail.SELECT)
                     fail(Error.LOAD_RANGE)
                 with m.Elif((record.address == 0) & ~found.has_rows):
                     fail(Error.LOAD_CAPACITY)
@@ -295,19 +322,19 @@ class Loader(wiring.Component):
 
             with m.Case(LoadKind.END):
                 m.d.sync += started.eq(0)
-                m.d.comb += self.detail.eq(checksum)
+                m.d.comb += told.eq(Detail.CHECKSUM)
                 with m.If(found.is_checksum):
                     m.d.sync += self.loaded.eq(1)
                 with m.Else():
                     fail(Error.LOAD_CHECKSUM)
 
             with m.Default():
-                m.d.comb += self.detail.eq(Cat(word[:24], record.kind))
+                m.d.comb += told.eq(Detail.KIND)
                 fail(Error.LOAD_KIND)
 
-    def _describe(self, m, write):
+    def _describe(self, m, write, address):
         """Write a word of the network's, or a layer's, description."""
-        network, word, address = self.network, write.data, write.address[:DESCRIPTION_BITS]
+        network, word, address = self.network, write.data, address[:DESCRIPTION_BITS]
         layer = network.layers[write.select[: self._config.layer_bits]]
         with m.If(write.kind == LoadKind.NETWORK), m.Switch(address):
             for index, name in enumerate(NETWORK_FIELDS):

@@ -70,8 +70,8 @@ class Queue(wiring.Component):
             push.eq(self.i.valid & ~full & ~passes),
             move.eq(filled & free),
             # The place at the tail is free unless the memory is full, and may be written before it is known whether
-            # there is anything to write.
-            write.en.eq(~full if self._guarded else push),
+            # anything stays there.
+            write.en.eq(~full if self._guarded else self.i.valid),
             write.addr.eq(tail),
             write.data.eq(self.i.payload),
             read.addr.eq(head),
