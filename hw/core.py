@@ -34,7 +34,7 @@ class Core(wiring.Component):
     -------
     load : In(stream.Signature(32))
         Words of a memory image; one a cycle (of a compact core one every other cycle), never stalls. While an image is
-        being loaded the rest of the core is reset.
+        being loaded the rest of the core is reset. Input waits until the words before it have come through.
     i : In(stream.Signature(InputBeat))
         An index with its top bit set restores the y of that source (see ``RESTORE_FLAG``), between steps only.
     o : Out(stream.Signature(OutputBeat))
@@ -137,11 +137,16 @@ class Core(wiring.Component):
         m.d.comb += [part.network.eq(loader.network) for part in (decoder, sequencer)]
         m.d.comb += [group.layers.eq(loader.network.layers) for group in groups]
 
-        # Input and results to the lanes.
+        # Input and results to the lanes. What comes behind an image waits until its last word has come through.
+        words = [self.load.valid]
+        for cycle in range(Loader.LATENCY + hops + 2):
+            words.append(delay(m, words[-1], 1, f"words_{cycle}", init=0))
+        waits = Signal()
+        m.d.sync += waits.eq(Cat(words).any())
         m.d.comb += [
             decoder.i.payload.eq(self.i.payload),
-            decoder.i.valid.eq(self.i.valid & ~unsettled),
-            self.i.ready.eq(decoder.i.ready & ~unsettled),
+            decoder.i.valid.eq(self.i.valid & ~unsettled & ~waits),
+            self.i.ready.eq(decoder.i.ready & ~unsettled & ~waits),
         ]
         wiring.connect(m, decoder.o, broadcaster.input)
         for index, group in enumerate(groups):

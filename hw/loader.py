@@ -137,6 +137,9 @@ class Loader(wiring.Component):
         For one cycle each; :data:`Error.NONE` otherwise.
     """
 
+    #: Cycles from the last word of an image to ``loaded``.
+    LATENCY = 3
+
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
