@@ -10,8 +10,6 @@ epoch depends on nothing but the checkpoint before it, so a resumed run is an un
 from __future__ import annotations
 
 import math
-import os
-import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from golden import checkpoint
+from golden.checkpoint import TrainingError
 from golden.data import Dataset, Samples
 from golden.egru import EGRUNetwork
 from golden.prune import Masks, apply_masks, magnitude_masks, prunable, sparsities, sparsity_of
@@ -30,10 +30,6 @@ Record = dict[str, Any]  #: one line of the log
 EPOCHS_MAX = 100_000
 GRADIENT_NORM = 1.0  #: gradients are scaled down to this norm
 DAMPENING, SUPPORT = 1.0, 2.0  #: of the surrogate gradient: a triangle of height 1 and half width 1/2
-
-
-class TrainingError(RuntimeError):
-    """Training cannot start or go on; the message names the thing and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,17 +194,14 @@ class Run:
         return loss.item()
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; it appears whole or not at all."""
+        """Write a checkpoint."""
         state = {
-            "settings": asdict(self.settings),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "masks": self.masks,
             "history": self.history,
         }
-        temporary = path.with_name(path.name + ".new")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        checkpoint.save(path, asdict(self.settings), state)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
@@ -218,16 +211,7 @@ class Run:
         TrainingError
             If the file is damaged or was made with other settings.
         """
-        try:
-            state = torch.load(path, weights_only=True)
-            made_with = state["settings"]
-        except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            reason = type(error).__name__
-            raise TrainingError(f"checkpoint {path} is damaged ({reason}); train without --resume") from None
-        other = [name for name, value in asdict(self.settings).items() if made_with.get(name) != value]
-        if other:
-            values = ", ".join(f"{name} {made_with.get(name)}" for name in other)
-            raise TrainingError(f"checkpoint {path} was made with {values}; give the same, or train without --resume")
+        state = checkpoint.load(path, asdict(self.settings))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.masks, self.history = state["masks"], state["history"]

@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from golden.checkpoint import TrainingError
 from golden.data import Dataset, Samples, digits
-from golden.fit import Run, Settings, TrainingError, measure
+from golden.fit import Run, Settings, measure
 from golden.layers import FixedNetwork
 from golden.lm import command as lm
 from golden.network import Model, ModelError, save

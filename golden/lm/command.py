@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from golden.fit import Record, TrainingError
+from golden.checkpoint import TrainingError
+from golden.fit import Record
 from golden.lm import distributed
 from golden.lm.corpus import CorpusError, load_corpus
 from golden.lm.settings import PRESETS, Settings, preset

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from golden.fit import TrainingError
+from golden.checkpoint import TrainingError
 from golden.lm.steps import ProductSteps, Window
 
 SOURCE = Path(__file__).with_name("cell.c")

@@ -15,7 +15,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from golden.fit import TrainingError
+from golden.checkpoint import TrainingError
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from golden.fit import EPOCHS_MAX, TrainingError
+from golden.checkpoint import TrainingError
+from golden.fit import EPOCHS_MAX
 
 CELLS = ("egru", "lstm")
 PRESETS = ("small", "medium", "flagship")

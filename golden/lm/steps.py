@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from golden.fit import TrainingError
+from golden.checkpoint import TrainingError
 
 #: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton do what is pointwise after a
 #: product by the library; fused is a Triton kernel that does

@@ -10,8 +10,6 @@ on the same machine, versions and number of threads a resumed run is an unbroken
 from __future__ import annotations
 
 import math
-import os
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,7 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from golden.fit import EPOCHS_MAX, Record, TrainingError
+from golden import checkpoint
+from golden.checkpoint import TrainingError
+from golden.fit import EPOCHS_MAX, Record
 from golden.lm import distributed
 from golden.lm.corpus import Corpus, columns
 from golden.lm.measure import measure
@@ -219,19 +219,15 @@ class Trainer:
         return result
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; it appears whole or not at all."""
+        """Write a checkpoint."""
         state = {
-            "settings": asdict(self.settings),
-            "corpus": self.corpus.name,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "masks": self.masks,
             "history": self.history,
             "step_count": self.step_count,
         }
-        temporary = path.with_name(path.name + ".new")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        checkpoint.save(path, self._made_with(), state)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
@@ -241,17 +237,10 @@ class Trainer:
         TrainingError
             If the file is damaged or was made with other settings.
         """
-        try:
-            state = torch.load(path, weights_only=True, map_location=self.device)
-            made_with = {"corpus": state["corpus"], **state["settings"]}
-        except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-            reason = type(error).__name__
-            raise TrainingError(f"checkpoint {path} is damaged ({reason}); train without --resume") from None
-        now = {"corpus": self.corpus.name, **asdict(self.settings)}
-        other = [name for name, value in now.items() if made_with.get(name) != value]
-        if other:
-            values = ", ".join(f"{name} {made_with.get(name)}" for name in other)
-            raise TrainingError(f"checkpoint {path} was made with {values}; give the same, or train without --resume")
+        state = checkpoint.load(path, self._made_with(), self.device)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.masks, self.history, self.step_count = state["masks"], state["history"], state["step_count"]
+
+    def _made_with(self) -> dict[str, Any]:
+        return {"corpus": self.corpus.name, **asdict(self.settings)}

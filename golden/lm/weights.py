@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from golden.fit import TrainingError
+from golden.checkpoint import TrainingError
 
 FILE_BYTES = 16 << 20
 HEADER_BYTES = 1 << 16  #: left free for the header of a file

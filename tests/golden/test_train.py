@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from golden import train as program
+from golden.checkpoint import TrainingError
 from golden.data import Dataset, Samples, digits
 from golden.egru import EGRUNetwork
-from golden.fit import Run, Settings, TrainingError, measure, shifted
+from golden.fit import Run, Settings, measure, shifted
 from golden.float_reference import run_float
 from golden.network import Model, load
 from golden.prune import sparsity_of

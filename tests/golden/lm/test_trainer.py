@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from golden.fit import TrainingError
+from golden.checkpoint import TrainingError
 from golden.lm.corpus import load_corpus
 from golden.lm.settings import PRESETS, Settings, preset
 from golden.lm.steps import default_steps

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from golden.fit import TrainingError
+from golden.checkpoint import TrainingError
 from golden.lm import weights as module
 from golden.lm.weights import load_weights, save_weights
 
