@@ -89,7 +89,7 @@ def test_a_missing_update_is_a_difference():
     assert comparison.first == ("299 unit updates, 300 expected",)
 
 
-@pytest.mark.parametrize("stalls", [{"input_stall": 0.7}, {"output_stall": 0.7}, {"output_stall": [1] * 1000 + [0]}])
+@pytest.mark.parametrize("stalls", [{"input_stall": 0.95}, {"output_stall": 0.7}, {"output_stall": [1] * 1000 + [0]}])
 def test_stalls_change_nothing_but_time(stalls):
     network, image, inputs, trace = draw(2, **NETWORKS["three layers"])
     free = SIMULATOR.run(image, sequences(inputs))
