@@ -113,28 +113,55 @@ def _quantize_bias(bias: Floats, exponent: int) -> NDArray[np.int32]:
     return _round(np.ldexp(np.asarray(bias, np.float64), -exponent), 32).astype(np.int32)
 
 
-def _quantize_layer(
-    name: str, layer: FloatLayer, input_exponent: int, input_power: Floats, y_power: Floats, bits: tuple[int, int]
-) -> FixedLayer:
-    weight_bits, y_bits = bits
-    kernels = dict(zip("zrg", np.split(np.asarray(layer.kernel, np.float64), 3, axis=1), strict=True))
-    recurrents = dict(zip("zrg", np.split(np.asarray(layer.recurrent_kernel, np.float64), 3, axis=1), strict=True))
-    x = {gate: _Part(weights, input_exponent, input_power) for gate, weights in kernels.items()}
-    y = {gate: _Part(weights, -y_bits, y_power) for gate, weights in recurrents.items()}
-    b_z, b_r, b_g = np.split(np.asarray(layer.bias, np.float64), 3)
-    rb_z, rb_r, rb_g = np.split(np.asarray(layer.recurrent_bias, np.float64), 3)
+def _gates(layer: FloatLayer) -> tuple[dict[str, Floats], dict[str, Floats], dict[str, Floats]]:
+    """Return a layer's kernel and recurrent kernel by gate z, r, g, and the biases of its sums."""
+    kernels, recurrents, bias, recurrent_bias = (
+        dict(zip("zrg", np.split(np.asarray(array, np.float64), 3, axis=-1), strict=True))
+        for array in (layer.kernel, layer.recurrent_kernel, layer.bias, layer.recurrent_bias)
+    )
+    biases = {gate: bias[gate] + recurrent_bias[gate] for gate in "zr"}
+    return kernels, recurrents, {"gx": bias["g"], **biases, "gh": recurrent_bias["g"]}
+
+
+def sum_exponents(
+    name: str, layer: FloatLayer, input_exponent: int, powers: tuple[Floats, Floats], weight_bits: int, y_bits: int
+) -> tuple[int, int, int, int]:
+    """Return the exponents of a layer's four sums, in the order of ``fixed.GATES``, that lose least.
+
+    Parameters
+    ----------
+    name : str
+        For errors.
+    powers : float (I,), float (H,)
+        Mean square of each input's and each unit's real value.
+
+    Raises
+    ------
+    ModelError
+        If a sum would need an exponent that the hardware's shifts do not reach.
+    """
+    kernels, recurrents, biases = _gates(layer)
+    x = {gate: _Part(weights, input_exponent, powers[0]) for gate, weights in kernels.items()}
+    y = {gate: _Part(weights, -y_bits, powers[1]) for gate, weights in recurrents.items()}
     parts = {"gx": [x["g"]], "z": [x["z"], y["z"]], "r": [x["r"], y["r"]], "gh": [y["g"]]}
-    biases = {"gx": b_g, "z": b_z + rb_z, "r": b_r + rb_r, "gh": rb_g}
     gx, z, r, gh = (
         _fit(f"{name} {gate}", parts[gate], biases[gate], weight_bits, SUM_EXPONENT_MIN, SUM_EXPONENT_MAX)
         for gate in fixed.GATES
     )
+    return gx, z, r, gh
+
+
+def _quantize_layer(
+    name: str, layer: FloatLayer, input_exponent: int, powers: tuple[Floats, Floats], weight_bits: int, y_bits: int
+) -> FixedLayer:
+    exponents = sum_exponents(name, layer, input_exponent, powers, weight_bits, y_bits)
+    gx, z, r, gh = exponents
+    kernels, recurrents, biases = _gates(layer)
 
     def kernel(gates: dict[str, Floats], exponents: tuple[int, int, int], value_exponent: int) -> NDArray[np.int8]:
         blocks = zip(gates.values(), exponents, strict=True)
         return np.hstack([_quantize_weights(block, s - value_exponent, weight_bits) for block, s in blocks])
 
-    exponents = (gx, z, r, gh)
     return FixedLayer(
         kernel=kernel(kernels, (z, r, gx), input_exponent),
         recurrent_kernel=kernel(recurrents, (z, r, gh), -y_bits),
@@ -144,10 +171,15 @@ def _quantize_layer(
     )
 
 
-def _quantize_readout(readout: FloatReadout, y_power: Floats, weight_bits: int, y_bits: int) -> FixedReadout:
+def readout_exponent(readout: FloatReadout, y_power: Floats, weight_bits: int, y_bits: int) -> int:
+    """Return the exponent of a readout's sums that loses least; ``y_power`` (H,) is each source's mean square."""
     part = _Part(np.asarray(readout.kernel, np.float64), -y_bits, y_power)
-    exponent = _fit("readout", [part], readout.bias, weight_bits, -EXPONENT_MAX, EXPONENT_MAX)
-    kernel = _quantize_weights(part.weights, exponent + y_bits, weight_bits)
+    return _fit("readout", [part], readout.bias, weight_bits, -EXPONENT_MAX, EXPONENT_MAX)
+
+
+def _quantize_readout(readout: FloatReadout, y_power: Floats, weight_bits: int, y_bits: int) -> FixedReadout:
+    exponent = readout_exponent(readout, y_power, weight_bits, y_bits)
+    kernel = _quantize_weights(readout.kernel, exponent + y_bits, weight_bits)
     return FixedReadout(kernel, _quantize_bias(readout.bias, exponent), exponent)
 
 
@@ -207,7 +239,7 @@ def quantize(
         powers = [power + max(1e-3 * float(power.mean()), 1e-12) for power in powers]
     layers, exponent = [], input_exponent
     for l, layer in enumerate(network.layers):
-        layers.append(_quantize_layer(f"layers.{l}", layer, exponent, powers[l], powers[l + 1], (weight_bits, y_bits)))
+        layers.append(_quantize_layer(f"layers.{l}", layer, exponent, (powers[l], powers[l + 1]), weight_bits, y_bits))
         exponent = -y_bits
     readout = None
     if network.readout is not None:
