@@ -25,9 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from golden.layers import FloatLayer, FloatNetwork, FloatReadout
+from golden.fake_quantize import LayerGrid, fake_quantize
+from golden.layers import FloatLayer, FloatNetwork, FloatReadout, ModelError
+from golden.surrogate import Fire
 
 State = tuple[Tensor, Tensor]  #: h and y, each (B, H)
+
+GATES = "zrg"  #: in the order of the kernels' columns
+OPEN = 20.0  #: argument at which a sigmoid is 1 in float32
 
 
 class LayerOutput(NamedTuple):
@@ -45,21 +50,6 @@ class NetworkOutput(NamedTuple):
     result: Tensor
     layers: list[LayerOutput]
     state: list[State]
-
-
-class Fire(torch.autograd.Function):
-    """Compute ``o = 1 where v > 0`` with the surrogate gradient ``do/dv = dampening * max(0, 1 - support * |v|)``."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, dampening: float, support: float) -> Tensor:
-        ctx.save_for_backward(v)
-        ctx.dampening, ctx.support = dampening, support
-        return (v > 0).to(v.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (v,) = ctx.saved_tensors
-        return gradients[0] * ctx.dampening * (1 - ctx.support * v.abs()).clamp(min=0), None, None
 
 
 def variational_dropout(x: Tensor, probability: float, training: bool, time_axis: int = 0) -> Tensor:
@@ -87,6 +77,15 @@ class EGRU(nn.Module):
         Height, and slope on either side, of the surrogate gradient.
     dropconnect : float
         Probability with which a recurrent weight is dropped during training, drawn once a call.
+    gates : str
+        Gates with weights, of "zrg". Without z a unit has a constant leak of its own, ``sigmoid`` of its biases alone
+        (Dey and Salem, arXiv 1701.05923); without r the reset gate is open. The kernels have these gates' columns.
+    hard_reset : bool
+        A unit that fires goes on from ``h = 0`` instead of ``h = c - thr``.
+    surrogate : str
+        Shape of the surrogate gradient, of :data:`golden.surrogate.SURROGATES`.
+
+    ``grid``, None at first, is on what grid the weights are used (:mod:`golden.fake_quantize`).
     """
 
     def __init__(
@@ -100,14 +99,19 @@ class EGRU(nn.Module):
         dampening: float = 0.7,
         support: float = 1.0,
         dropconnect: float = 0.0,
+        gates: str = GATES,
+        hard_reset: bool = False,
+        surrogate: str = "triangle",
     ) -> None:
         super().__init__()
         if not 0 < threshold_mean < 1:
             raise ValueError(f"threshold_mean is {threshold_mean}; it must be between 0 and 1, both excluded")
         self.batch_first, self.dropconnect = batch_first, dropconnect
-        self.dampening, self.support = dampening, support
-        self.kernel = nn.Parameter(nn.init.xavier_normal_(torch.empty(inputs, 3 * units)))
-        self.recurrent_kernel = nn.Parameter(nn.init.xavier_normal_(torch.empty(units, 3 * units)))
+        self.dampening, self.support, self.surrogate = dampening, support, surrogate
+        self.gates, self.hard_reset = gates, hard_reset
+        self.grid: LayerGrid | None = None
+        self.kernel = nn.Parameter(nn.init.xavier_normal_(torch.empty(inputs, len(gates) * units)))
+        self.recurrent_kernel = nn.Parameter(nn.init.xavier_normal_(torch.empty(units, len(gates) * units)))
         self.bias = nn.Parameter(torch.zeros(3 * units))
         self.recurrent_bias = nn.Parameter(torch.zeros(3 * units))
         beta = torch.distributions.Beta(3 * threshold_mean / (1 - threshold_mean), 3.0)
@@ -117,6 +121,43 @@ class EGRU(nn.Module):
     def units(self) -> int:
         return self.recurrent_kernel.shape[0]
 
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Return kernel (I, 3H) and recurrent kernel (H, 3H) as they are used: on the grid, zeros for absent gates."""
+        kernel, recurrent_kernel = (self._all_gates(weight) for weight in (self.kernel, self.recurrent_kernel))
+        if self.grid is not None:
+            kernel = fake_quantize(kernel, self.grid.kernel, self.grid.bits)
+            recurrent_kernel = fake_quantize(recurrent_kernel, self.grid.recurrent_kernel, self.grid.bits)
+        return kernel, recurrent_kernel
+
+    def _all_gates(self, weight: Tensor) -> Tensor:
+        if self.gates == GATES:
+            return weight
+        blocks = dict(zip(self.gates, weight.chunk(len(self.gates), dim=1), strict=True))
+        nothing = weight.new_zeros(len(weight), self.units)
+        return torch.cat([blocks.get(gate, nothing) for gate in GATES], dim=1)
+
+    def biases(self) -> tuple[Tensor, Tensor]:
+        """Return bias and recurrent bias (3H,) as they are used: an absent r is open."""
+        if "r" in self.gates:
+            return self.bias, self.recurrent_bias
+        (z, r, g), (recurrent_z, _, recurrent_g) = self.bias.chunk(3), self.recurrent_bias.chunk(3)
+        opened = torch.full_like(r, OPEN)
+        return torch.cat([z, opened, g]), torch.cat([recurrent_z, torch.zeros_like(opened), recurrent_g])
+
+    def to_float(self) -> FloatLayer:
+        """Return the parameters as they are used, as arrays, in their precision.
+
+        Raises
+        ------
+        ModelError
+            If units reset hard, which no other form of the network can.
+        """
+        if self.hard_reset:
+            raise ModelError("a unit's hard reset exists in training alone; train with the soft reset")
+        arrays = [part.detach().cpu().numpy().copy() for part in (*self.weights(), *self.biases(), self.threshold)]
+        arrays[-1] = arrays[-1].clip(0, 1)  # as the next call would
+        return FloatLayer(*arrays)
+
     def forward(self, x: Tensor, state: State | None = None) -> LayerOutput:
         """Run over sequences (T, B, I), or (B, T, I) with ``batch_first``, from ``state`` or from zeros."""
         if self.batch_first:
@@ -125,19 +166,21 @@ class EGRU(nn.Module):
             self.threshold.clamp_(0, 1)
         zeros = x.new_zeros(x.shape[1], self.units)
         h, y = (zeros, zeros) if state is None else state
-        recurrent_kernel = functional.dropout(self.recurrent_kernel, self.dropconnect, self.training)
+        kernel, recurrent_kernel = self.weights()
+        bias, recurrent_bias = self.biases()
+        recurrent_kernel = functional.dropout(recurrent_kernel, self.dropconnect, self.training)
 
         ys, hs, os = [], [], []
-        for a in x @ self.kernel + self.bias:  # a: (B, 3H)
-            b = y @ recurrent_kernel + self.recurrent_bias  # (B, 3H)
+        for a in x @ kernel + bias:  # a: (B, 3H)
+            b = y @ recurrent_kernel + recurrent_bias  # (B, 3H)
             (a_z, a_r, a_g), (b_z, b_r, b_g) = a.chunk(3, dim=1), b.chunk(3, dim=1)  # each (B, H)
             z = torch.sigmoid(a_z + b_z)
             r = torch.sigmoid(a_r + b_r)
             g = torch.tanh(a_g + r * b_g)
             c = z * h + (1 - z) * g
-            o = Fire.apply(c - self.threshold, self.dampening, self.support)
+            o = Fire.apply(c - self.threshold, self.dampening, self.support, self.surrogate)
             y = o * c
-            h = c - o * self.threshold
+            h = c - o * (c if self.hard_reset else self.threshold)
             ys.append(y)
             hs.append(h)
             os.append(o)
@@ -222,16 +265,12 @@ class EGRUNetwork(nn.Module):
 
     def to_float(self) -> FloatNetwork:
         """Return the layers and the readout as arrays, in the parameters' precision."""
-        layers = []
-        for layer in self.layers:
-            arrays = {name: parameter.detach().numpy().copy() for name, parameter in layer.named_parameters()}
-            arrays["threshold"] = arrays["threshold"].clip(0, 1)  # as the next call would
-            layers.append(FloatLayer(**arrays))
+        layers: Any = self.layers
         readout = None
         if self.readout is not None:
             weight, bias = self.readout.weight.detach().numpy(), self.readout.bias.detach().numpy()
             readout = FloatReadout(kernel=weight.T.copy(), bias=bias.copy())
-        return FloatNetwork(tuple(layers), readout)
+        return FloatNetwork(tuple(layer.to_float() for layer in layers), readout)
 
     @classmethod
     def from_float(cls, network: FloatNetwork, **options: Any) -> EGRUNetwork:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-Masks = dict[str, Tensor]  #: bool, True where a weight stays
+from golden.banks import Masks, bank_balanced_masks
 
 
 def prunable(model: nn.Module, *, readout: bool = True) -> dict[str, Tensor]:
@@ -32,10 +32,11 @@ def sparsities(target: float, rounds: int) -> list[float]:
     return [target * (1 - (1 - k / rounds) ** 3) for k in range(1, rounds + 1)]
 
 
-def magnitude_masks(weights: Mapping[str, Tensor], sparsity: float) -> Masks:
+def magnitude_masks(weights: Mapping[str, Tensor], sparsity: float, banks: int = 0) -> Masks:
     """Choose the weights that stay: the largest in magnitude of all tensors together.
 
-    Exactly ``round(sparsity * count)`` weights go, of equal magnitudes the first; what is zero already goes first.
+    Exactly ``round(sparsity * count)`` weights go, of equal magnitudes the first; what is zero already goes first. With
+    ``banks`` they go in groups (:mod:`golden.banks`), as many as come nearest to that count.
 
     Raises
     ------
@@ -46,6 +47,8 @@ def magnitude_masks(weights: Mapping[str, Tensor], sparsity: float) -> Masks:
         raise ValueError(f"sparsity is {sparsity}; it must be at least 0 and less than 1")
     if not weights:
         raise ValueError("there are no weights to prune")
+    if banks:
+        return bank_balanced_masks(weights, sparsity, banks)
     magnitudes = torch.cat([weight.detach().abs().flatten() for weight in weights.values()])
     keep = torch.ones_like(magnitudes, dtype=torch.bool)
     keep[magnitudes.argsort(stable=True)[: round(sparsity * len(magnitudes))]] = False

@@ -113,6 +113,15 @@ def _quantize_bias(bias: Floats, exponent: int) -> NDArray[np.int32]:
     return _round(np.ldexp(np.asarray(bias, np.float64), -exponent), 32).astype(np.int32)
 
 
+def mean_squares(values: Floats) -> Floats:
+    """Return the mean square of each source's value, of (time, batch, sources).
+
+    A source that was silent here may still be active later: it counts a little.
+    """
+    power = np.square(values, dtype=np.float64).mean(axis=(0, 1))
+    return power + max(1e-3 * float(power.mean()), 1e-12)
+
+
 def _gates(layer: FloatLayer) -> tuple[dict[str, Floats], dict[str, Floats], dict[str, Floats]]:
     """Return a layer's kernel and recurrent kernel by gate z, r, g, and the biases of its sums."""
     kernels, recurrents, bias, recurrent_bias = (
@@ -234,9 +243,7 @@ def quantize(
         if not x.size or not np.isfinite(x).all():
             raise ModelError("the calibration inputs are empty or hold NaN or infinity; give finite inputs")
         input_exponent = _fit_inputs(x, input_bits) if input_exponent is None else input_exponent
-        # A source that was silent here may still be active later: it counts a little.
-        powers = [(values**2).mean(axis=(0, 1)) for values in (x, *run_float(network, x).y)]
-        powers = [power + max(1e-3 * float(power.mean()), 1e-12) for power in powers]
+        powers = [mean_squares(values) for values in (x, *run_float(network, x).y)]
     layers, exponent = [], input_exponent
     for l, layer in enumerate(network.layers):
         layers.append(_quantize_layer(f"layers.{l}", layer, exponent, (powers[l], powers[l + 1]), weight_bits, y_bits))

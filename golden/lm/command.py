@@ -101,10 +101,11 @@ def run(options: argparse.Namespace) -> int:
         if options.threads:
             torch.set_num_threads(options.threads)
         corpus = load_corpus(options.corpus, options.data)
-        steps = options.steps or ("plain" if settings.cell == "lstm" else default_steps(device))
+        plain = settings.cell != "egru"
+        steps = options.steps or ("plain" if plain else default_steps(device, versatile=settings.versatile))
         precision = options.precision or ("float32" if steps == "plain" or device.type == "cpu" else "bfloat16")
         dtype = getattr(torch, precision)
-        check_steps(steps, device, dtype)
+        check_steps(steps, device, dtype, versatile=settings.versatile)
         init = None if options.init is None else load_weights(options.init)
         trainer = Trainer(settings, corpus, device, steps, dtype, init)
         directory = options.out or Path("build") / f"lm-{options.corpus}-{settings.cell}"
@@ -206,7 +207,7 @@ class LoggedRun:
     def _save(self) -> None:
         if self.leader:
             self.trainer.save(self.checkpoint)
-            save_weights(self.trainer.model.state_dict(), self.directory / "lm")
+            save_weights(self.trainer.model.used_state(), self.directory / "lm")
         self.saved = time.monotonic()
 
 

@@ -6,6 +6,8 @@ One step, ``I`` inputs, ``H`` units::
     c = sigmoid(a_f) * c + sigmoid(a_i) * tanh(a_g)
     y = sigmoid(a_o) * tanh(c)
 
+With a threshold, y of at most that magnitude is 0: such a unit is silent, and costs no product in this step.
+
 Source: Hochreiter, Schmidhuber 1997, in the form of cuDNN; Merity et al., arXiv 1708.02182 (dropped weights).
 """
 
@@ -19,11 +21,11 @@ from golden.egru import State
 
 
 class LSTM(nn.Module):
-    """A layer of ``units`` LSTM units; every unit is active at every step."""
+    """A layer of ``units`` LSTM units; without a threshold every unit is active at every step."""
 
-    def __init__(self, inputs: int, units: int, *, dropconnect: float = 0.0) -> None:
+    def __init__(self, inputs: int, units: int, *, dropconnect: float = 0.0, threshold: float = 0.0) -> None:
         super().__init__()
-        self.dropconnect = dropconnect
+        self.dropconnect, self.threshold = dropconnect, threshold
         bound = units**-0.5
         self.kernel = nn.Parameter(nn.init.uniform_(torch.empty(inputs, 4 * units), -bound, bound))
         self.recurrent_kernel = nn.Parameter(nn.init.uniform_(torch.empty(units, 4 * units), -bound, bound))
@@ -33,13 +35,30 @@ class LSTM(nn.Module):
     def units(self) -> int:
         return self.recurrent_kernel.shape[0]
 
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Return kernel (I, 4H) and recurrent kernel (H, 4H)."""
+        return self.kernel, self.recurrent_kernel
+
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
         """Return y (T, B, H), the count of steps in which each unit is active (H,), and the state (c, y)."""
         if state is None:
             zeros = x.new_zeros(x.shape[1], self.units)
             state = zeros, zeros
         r = functional.dropout(self.recurrent_kernel, self.dropconnect, self.training)
+        if self.threshold:
+            return self._thresholded(x, r, state)
         weights = [self.kernel.t().contiguous(), r.t().contiguous(), self.bias, torch.zeros_like(self.bias)]
         before = [state[1][None], state[0][None]]
         y, last, c = torch.lstm(x, before, weights, True, 1, 0.0, self.training, False, False)
         return y, y.new_full((self.units,), x.shape[0] * x.shape[1]), (c[0], last[0])
+
+    def _thresholded(self, x: Tensor, r: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        c, y = state
+        ys = []
+        for a in x @ self.kernel + self.bias:
+            i, f, g, o = (a + y @ r).chunk(4, dim=1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            y = functional.hardshrink(torch.sigmoid(o) * torch.tanh(c), self.threshold)
+            ys.append(y)
+        outputs = torch.stack(ys)
+        return outputs, (outputs != 0).sum((0, 1), dtype=outputs.dtype), (c, y)

@@ -1,18 +1,20 @@
 """What a language model achieves: perplexity, activity, and multiply-accumulates (MACs) a token, counted.
 
 A MAC is counted for each non-zero weight of an active source, as in :mod:`golden.macs`: the embedding's features are
-always active, a unit where it fires. Recurrent layers are counted by themselves, and with the decoder.
+always active, a unit where it fires. Layers are counted by themselves, and with the decoder. A transformer's products
+of queries, keys and values are of no weights, and not counted.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from golden.lm.model import LanguageModel
+from golden.prune import prunable, sparsity_of
 
 
 @torch.no_grad()
@@ -22,37 +24,45 @@ def measure(model: LanguageModel, inputs: Tensor, targets: Tensor, bptt: int) ->
     perplexity; activity, of each layer; sparsity, of each layer's weights; macs and macs_with_decoder, a token.
     """
     model.eval()
-    state, losses, fires = None, [], []
+    state, losses, fires, read = None, [], [], []
+    work = fan_outs(model)
     for x, y in zip(inputs.split(bptt), targets.split(bptt), strict=True):
         output = model(x, state)
         state = output.state
         losses.append(model.loss(output.y, y) * y.numel())
         fires.append(output.fires)
+        read.append((output.outputs[-1][..., : len(work.decoder)] != 0).sum((0, 1)))
     tokens = targets.numel()
     loss = torch.stack(losses).double().sum().item() / tokens
     active = [torch.stack(layer).double().sum(0) / tokens for layer in zip(*fires, strict=True)]  # (H,), share of steps
-    macs, decoder = count(model, active)
+    macs = work.inputs + sum(float(share @ each.double()) for share, each in zip(active, work.layers, strict=True))
+    decoder = float(torch.stack(read).double().sum(0) / tokens @ work.decoder.double())
     return {
         "loss": loss,
         "perplexity": math.exp(min(loss, 700.0)),
         "activity": [layer.mean().item() for layer in active],
-        "sparsity": [_sparsity(layer.kernel, layer.recurrent_kernel) for layer in model.layers],
+        "sparsity": [sparsity_of(prunable(layer, readout=False)) for layer in model.layers],
         "macs": macs,
         "macs_with_decoder": macs + decoder,
     }
 
 
-def count(model: LanguageModel, active: list[Tensor]) -> tuple[float, float]:
-    """Return the MACs a token of the recurrent layers, and of the decoder, for the active share of each unit (H,)."""
-    macs = float(model.layers[0].kernel.count_nonzero())
-    for index, (layer, share) in enumerate(zip(model.layers, active, strict=True)):
-        fan_out = layer.recurrent_kernel.count_nonzero(1)
-        if index + 1 < len(model.layers):
-            fan_out = fan_out + model.layers[index + 1].kernel.count_nonzero(1)
-        macs += float(share @ fan_out.double())
-    weight = model.embedding.weight if model.readout.weight is None else model.readout.weight
-    return macs, float(active[-1] @ weight.count_nonzero(0).double())
+class FanOuts(NamedTuple):
+    """Non-zero weights of all inputs of the first layer, of each source (H,) of each layer, of the decoder's (H,)."""
+
+    inputs: float
+    layers: list[Tensor]
+    decoder: Tensor
 
 
-def _sparsity(*weights: Tensor) -> float:
-    return 1 - sum(int(weight.count_nonzero()) for weight in weights) / sum(weight.numel() for weight in weights)
+@torch.no_grad()
+def fan_outs(model: LanguageModel) -> FanOuts:
+    """Return what the activity of every source costs."""
+    decoder = model.decoder_weight().count_nonzero(0)
+    if model.settings.cell == "transformer":
+        return FanOuts(0.0, [layer.fan_out() for layer in model.layers], decoder)
+    weights = [layer.weights() for layer in model.layers]
+    layers = [recurrent.count_nonzero(1) for _, recurrent in weights]
+    for below, (kernel, _) in zip(layers, weights[1:], strict=False):
+        below += kernel.count_nonzero(1)
+    return FanOuts(float(weights[0][0].count_nonzero()), layers, decoder)

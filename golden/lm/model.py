@@ -17,13 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from golden.egru import EGRU, State, WordEmbedding, variational_dropout
+from golden.fake_quantize import Exponents, LayerGrid, fake_quantize, folded_grids
+from golden.layers import FloatReadout
 from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
 from golden.lm.program import CHUNK
 from golden.lm.recurrence import Recurrence, StackOutput, padded
-from golden.lm.settings import Settings
+from golden.lm.settings import HEADS, Settings
+from golden.lm.transformer import Block
+from golden.quantize import mean_squares, readout_exponent
 
 UNREACHABLE = -1e4  #: logit of a padded word
+Y_BITS = 8  #: of the integer y for which formats of quantised weights are chosen
 
 
 class ModelOutput(NamedTuple):
@@ -46,7 +51,9 @@ class Decoder(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """An embedding, layers of EGRUs or LSTMs, and a decoder, of the given shape.
+    """An embedding, layers of EGRUs, LSTMs or a transformer, and a decoder, of the given shape.
+
+    With ``grid`` chosen the decoder's weights are used on it, as the layers' are on theirs.
 
     Parameters
     ----------
@@ -62,16 +69,20 @@ class LanguageModel(nn.Module):
         self.embedding = WordEmbedding(words, settings.embedding, settings.dropout_word)
         widths = (settings.embedding, *settings.layers)
         self.layers: Any = nn.ModuleList(self._layer(*pair) for pair in zip(widths, settings.layers, strict=False))
-        self.readout = Decoder(words, widths[-1], settings.tied)
+        self.readout = Decoder(words, settings.readout_width, settings.tied)
+        self.grid: Exponents | None = None
         self.choose("plain", torch.float32)
 
     def _layer(self, inputs: int, units: int) -> nn.Module:
         s = self.settings
         if s.cell == "lstm":
-            return LSTM(inputs, units, dropconnect=s.dropconnect)
+            return LSTM(inputs, units, dropconnect=s.dropconnect, threshold=s.output_threshold)
+        if s.cell == "transformer":
+            return Block(s.embedding, units, heads=HEADS, threshold=s.output_threshold)
         return EGRU(
             inputs, units, threshold_mean=s.threshold_mean, train_threshold=s.train_threshold,
-            dampening=s.dampening, support=s.support, dropconnect=s.dropconnect,
+            dampening=s.dampening, support=s.support, dropconnect=s.dropconnect, gates=s.gates,
+            hard_reset=s.hard_reset, surrogate=s.surrogate,
         )  # fmt: skip
 
     def choose(self, steps: str, dtype: torch.dtype, chunk: int = CHUNK) -> None:
@@ -85,6 +96,8 @@ class LanguageModel(nn.Module):
     def _plain(self, x: Tensor, state: Sequence[State] | None) -> StackOutput:
         """Run the layers one after the other, each as its module defines it."""
         outputs, fires, states = [], [], []
+        if self.settings.cell == "transformer":
+            return self._transform(x)
         for l, layer in enumerate(self.layers):
             if l:
                 x = variational_dropout(x, self.settings.dropout_layer, self.training)
@@ -99,6 +112,15 @@ class LanguageModel(nn.Module):
             states.append((after[0].detach(), after[1].detach()))
         return StackOutput(outputs, fires, states)
 
+    def _transform(self, x: Tensor) -> StackOutput:
+        """Run the blocks of a transformer, which sees no further back than its window; outputs are their sources'."""
+        outputs, fires = [], []
+        for layer in self.layers:
+            x, sources = layer(variational_dropout(x, self.settings.dropout_layer, self.training))
+            outputs.append(sources.detach())
+            fires.append((sources != 0).sum((0, 1), dtype=x.dtype))
+        return StackOutput([*outputs, x], fires, [])
+
     def forward(self, tokens: Tensor, state: Sequence[State] | None = None) -> ModelOutput:
         """Run over tokens (T, B) from ``state``, or from zeros."""
         s = self.settings
@@ -109,6 +131,51 @@ class LanguageModel(nn.Module):
         output = self.recur(x, state)
         y = variational_dropout(output.outputs[-1], s.dropout_output, self.training)
         return ModelOutput(y, *output)
+
+    def decoder_weight(self) -> Tensor:
+        """Return (V, H) as it is used."""
+        weight = self.embedding.weight if self.readout.weight is None else self.readout.weight
+        return fake_quantize(weight, self.grid, self.settings.quantise_weights)
+
+    @torch.no_grad()
+    def choose_grids(self, tokens: Tensor) -> None:
+        """Choose the formats of quantised weights, as :mod:`golden.quantize` would, from a run over tokens (T, B)."""
+        bits = self.settings.quantise_weights
+        self.set_grids(None)
+        self.eval()
+        outputs = self(tokens).outputs
+        powers = [
+            mean_squares(y[..., : layer.units].float().cpu().numpy())
+            for y, layer in zip(outputs, self.layers, strict=True)
+        ]
+        grids = folded_grids([layer.to_float() for layer in self.layers], powers, bits, Y_BITS)
+        readout = FloatReadout(self.decoder_weight().t().cpu().numpy(), self.readout.bias.cpu().numpy())
+        exponent = readout_exponent(readout, powers[-1][: readout.kernel.shape[0]], bits, Y_BITS)
+        self.set_grids(([tuple(grid) for grid in grids], (exponent + Y_BITS,)))
+
+    def grids(self) -> Any:
+        """Return the chosen formats of the layers and the decoder as plain tuples, None without any."""
+        return None if self.grid is None else ([tuple(layer.grid) for layer in self.layers], self.grid)
+
+    def set_grids(self, grids: Any) -> None:
+        """Use weights in formats of :meth:`grids`."""
+        layers, self.grid = ([None] * len(self.layers), None) if grids is None else grids
+        for layer, grid in zip(self.layers, layers, strict=True):
+            layer.grid = None if grid is None else LayerGrid(*grid)
+
+    @torch.no_grad()
+    def used_state(self) -> dict[str, Tensor]:
+        """Return the state dict with weights as they are used: on their grids, if they have any.
+
+        A tied decoder's remain the embedding's, which are real.
+        """
+        state = self.state_dict()
+        if self.grid is not None:
+            for l, layer in enumerate(self.layers):
+                state[f"layers.{l}.kernel"], state[f"layers.{l}.recurrent_kernel"] = layer.weights()
+            if self.readout.weight is not None:
+                state["readout.weight"] = self.decoder_weight()
+        return state
 
     def loss(self, y: Tensor, words: Tensor) -> Tensor:
         """Return the mean cross-entropy of the next words (T, B), for y (T, B, H or more) of :meth:`forward`."""
@@ -122,7 +189,7 @@ class LanguageModel(nn.Module):
 
     def _decoder(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight (V, H) and bias (V,), padded as y is; words that only pad cannot be."""
-        weight = self.embedding.weight if self.readout.weight is None else self.readout.weight
+        weight = self.decoder_weight()
         more = padded(len(weight), y.device) - len(weight) if self.padded else 0
         padded_weight = functional.pad(weight, (0, y.shape[2] - weight.shape[1], 0, more))
         return padded_weight, functional.pad(self.readout.bias, (0, more), value=UNREACHABLE)

@@ -134,7 +134,8 @@ class Recurrence:
                 ones = torch.ones_like(window.keep)
                 window.keep.copy_(functional.dropout(ones, self.dropout, layer.training))
             parameters += self._weights(layer, window)
-            window.dampening, window.support = layer.dampening, layer.support
+            window.dampening, window.support, window.surrogate = layer.dampening, layer.support, layer.surrogate
+            window.hard_reset = layer.hard_reset
             window.h[0], window.y[0] = (0.0, 0.0) if state is None else state[l]
         count = len(self.layers)
         last, *rest = StackFunction.apply(program, x, *parameters)
@@ -157,12 +158,12 @@ class Recurrence:
         with torch.no_grad():
             layer.threshold.clamp_(0, 1)
         units, more = window.units, window.units - layer.units
-        r = functional.dropout(layer.recurrent_kernel, layer.dropconnect, layer.training)
-        a_z, a_r, a_g = layer.bias.chunk(3)
-        b_z, b_r, b_g = layer.recurrent_bias.chunk(3)
+        kernel, r = layer.weights()
+        r = functional.dropout(r, layer.dropconnect, layer.training)
+        (a_z, a_r, a_g), (b_z, b_r, b_g) = (bias.chunk(3) for bias in layer.biases())
         bias = torch.stack([a_g, a_z + b_z, a_r + b_r, b_g])
         return Weights(
-            pad_gates(layer.kernel.unflatten(1, (3, -1)).roll(1, 1), window.inputs, units),
+            pad_gates(kernel.unflatten(1, (3, -1)).roll(1, 1), window.inputs, units),
             pad_gates(r.unflatten(1, (3, -1)), units, units),
             functional.pad(bias, (0, more)).flatten(),
             functional.pad(layer.threshold, (0, more)),

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from golden.checkpoint import TrainingError
+from golden.surrogate import SURROGATES
 
 #: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton do what is pointwise after a
 #: product by the library; fused is a Triton kernel that does
 #: both, unless they are float32; graph captures them on CUDA.
 STEPS = ("plain", "torch", "compiled", "triton", "fused", "torch-graph", "triton-graph", "fused-graph")
+VERSATILE = ("plain", "torch", "torch-graph")  #: those that know the hard reset and every surrogate gradient
 
 
 class Window:
@@ -51,7 +53,8 @@ class Window:
         self.d = buffer(steps, batch, 4 * units)  # columns g, z, r, gh
         self.dfires = buffer(units, dtype=full)
         self.dthreshold = buffer(batch, units, dtype=full)
-        self.dampening, self.support = 0.0, 0.0
+        self.dampening, self.support, self.surrogate = 0.0, 0.0, "triangle"
+        self.hard_reset = False
 
 
 class Steps(Protocol):
@@ -100,7 +103,7 @@ class TorchSteps(ProductSteps):
         o = (c > w.threshold).float()
         w.c[t] = c
         w.y[t + 1] = o * c
-        w.h[t + 1] = c - o * w.threshold
+        w.h[t + 1] = c - o * (c if w.hard_reset else w.threshold)
 
     def cell_back(self, t: int) -> None:
         w = self.window
@@ -108,10 +111,16 @@ class TorchSteps(ProductSteps):
         v = w.c[t] - w.threshold
         o = (v > 0).float()
         dy = w.dy[t].float() + w.dy_back.float()
-        do = dy * w.c[t] - w.dh * w.threshold + w.dfires
-        dv = do * w.dampening * (1 - w.support * v.abs()).clamp(min=0)
+        lost = w.c[t] if w.hard_reset else w.threshold  # what h loses by a fire
+        dlost = -w.dh * o
+        do = dy * w.c[t] - w.dh * lost + w.dfires
+        dv = do * w.dampening * SURROGATES[w.surrogate](w.support * v)
         dc = dy * o + w.dh + dv
-        w.dthreshold -= dv + w.dh * o
+        if w.hard_reset:
+            dc += dlost
+        else:
+            w.dthreshold += dlost
+        w.dthreshold -= dv
         dg = dc * (1 - z) * (1 - g * g)
         dz = dc * (w.h[t] - g) * z * (1 - z)
         dr = dg * b_g * r * (1 - r)
@@ -145,20 +154,26 @@ def steps_of(name: str, window: Window) -> Steps:
     return TorchSteps(window)
 
 
-def check_steps(name: str, device: torch.device, dtype: torch.dtype) -> None:
+def check_steps(name: str, device: torch.device, dtype: torch.dtype, *, versatile: bool = False) -> None:
     """Raise TrainingError if these steps cannot run there, in these products."""
     if device.type != "cuda" and (name.endswith("-graph") or name in ("triton", "fused")):
         raise TrainingError(f"{name} steps need a CUDA device; choose torch or compiled")
+    if versatile and name not in VERSATILE:
+        raise TrainingError(
+            f"{name} steps know neither a hard reset nor other surrogate gradients; choose {' or '.join(VERSATILE)}"
+        )
     if name == "plain" and dtype != torch.float32:
         raise TrainingError("plain steps, and an LSTM's, are float32; choose --precision float32")
     if name == "compiled" and (device.type != "cpu" or dtype != torch.float32):
         raise TrainingError("compiled steps are float32 on cpu; choose torch, or triton-graph on cuda")
 
 
-def default_steps(device: torch.device) -> str:
-    """Return the fastest of :data:`STEPS` that works here."""
+def default_steps(device: torch.device, *, versatile: bool = False) -> str:
+    """Return the fastest of :data:`STEPS`, or of :data:`VERSATILE`, that works here."""
     if device.type == "cuda":
-        return "triton-graph" if importlib.util.find_spec("triton") else "torch-graph"
-    from golden.lm.compiled import available
+        return "triton-graph" if importlib.util.find_spec("triton") and not versatile else "torch-graph"
+    if versatile:
+        return "torch"
+    from golden.lm.native import available
 
     return "compiled" if available() else "torch"

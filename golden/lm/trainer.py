@@ -22,6 +22,7 @@ from torch import Tensor
 
 from golden import checkpoint
 from golden.checkpoint import TrainingError
+from golden.fake_quantize import REFRESHES
 from golden.fit import EPOCHS_MAX, Record
 from golden.lm import distributed
 from golden.lm.corpus import Corpus, columns
@@ -32,6 +33,7 @@ from golden.prune import Masks, apply_masks, magnitude_masks, prunable, sparsity
 
 SPREAD = 5  #: standard deviation of a varied window's length
 GRID = 10  #: varied lengths are multiples of this, so that few graphs are captured
+CALIBRATION = 4  #: windows of the training text by which the formats of quantised weights are chosen
 MEASURE_BATCH = 64  #: runs into which a text is cut to validate
 
 
@@ -132,19 +134,23 @@ class Trainer:
 
         ``progress`` is called after every window with the steps done and the steps of the text.
         """
-        index, began = len(self.history), time.perf_counter()
+        settings, index, began = self.settings, len(self.history), time.perf_counter()
         sparsity, rate = self.plan[index]
         if sparsity > sparsity_of(self.weights):
-            self.masks = magnitude_masks(self.weights, sparsity)
+            self.masks = magnitude_masks(self.weights, sparsity, settings.banks)
             apply_masks(self.weights, self.masks)
-        torch.manual_seed((self.settings.seed * EPOCHS_MAX + index) * distributed.world() + distributed.rank())
+        if settings.quantise_weights:
+            first, every = round(settings.quantise_from * settings.epochs), max(1, settings.epochs // REFRESHES)
+            if index >= first and (index - first) % every == 0:
+                self.model.choose_grids(self.train_text[0][: CALIBRATION * settings.bptt])
+        torch.manual_seed((settings.seed * EPOCHS_MAX + index) * distributed.world() + distributed.rank())
         loss = self._train(index, rate, progress)
         seconds = time.perf_counter() - began
         record: Record = {
             "epoch": index, "learning_rate": rate, "sparsity": sparsity_of(self.weights),
             "loss": loss, "perplexity": math.exp(min(loss, 700.0)), "seconds": round(seconds, 3),
         }  # fmt: skip
-        achieved = measure(self.model, *self.texts["valid"], self.settings.bptt)
+        achieved = measure(self.model, *self.texts["valid"], settings.bptt)
         record |= {f"valid_{name}": value for name, value in achieved.items() if name != "sparsity"}
         self.history.append(record)
         return record
@@ -193,6 +199,9 @@ class Trainer:
             units = sum(len(fires) for fires in output.fires)
             share = sum(fires.sum() for fires in output.fires) / (units * last.shape[0] * last.shape[1])
             penalty = penalty + settings.activity_penalty * share
+        if settings.activity_penalty_last:
+            share = output.fires[-1].sum() / (len(output.fires[-1]) * last.shape[0] * last.shape[1])
+            penalty = penalty + settings.activity_penalty_last * share
         if settings.output_penalty:
             penalty = penalty + settings.output_penalty * last.square().mean()
         if settings.slowness_penalty and len(last) > 1:
@@ -224,6 +233,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "masks": self.masks,
+            "grids": self.model.grids(),
             "history": self.history,
             "step_count": self.step_count,
         }
@@ -240,6 +250,7 @@ class Trainer:
         state = checkpoint.load(path, self._made_with(), self.device)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.model.set_grids(state["grids"])
         self.masks, self.history, self.step_count = state["masks"], state["history"], state["step_count"]
 
     def _made_with(self) -> dict[str, Any]:

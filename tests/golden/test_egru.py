@@ -65,10 +65,13 @@ SEEDED_BUGS = {
         "g = torch.tanh(a_g + r * self.recurrent_bias.chunk(3)[2] + ((r * y) @ recurrent_kernel).chunk(3, dim=1)[2])",
     ),
     "z on the new state": ("c = z * h + (1 - z) * g", "c = (1 - z) * h + z * g"),
-    "no gradient through the reset": ("h = c - o * self.threshold", "h = c - o.detach() * self.threshold"),
-    "h not reset": ("h = c - o * self.threshold", "h = c"),
+    "no gradient through the reset": (
+        "h = c - o * (c if self.hard_reset else self.threshold)",
+        "h = c - o.detach() * self.threshold",
+    ),
+    "h not reset": ("h = c - o * (c if self.hard_reset else self.threshold)", "h = c"),
     "r and z exchanged": ("(a_z, a_r, a_g), (b_z, b_r, b_g)", "(a_r, a_z, a_g), (b_r, b_z, b_g)"),
-    "no support": ("self.dampening, self.support)", "self.dampening, 0.5)"),
+    "no support": ("self.dampening, self.support, self.surrogate)", "self.dampening, 0.5)"),
 }
 
 

@@ -78,7 +78,7 @@ def test_windows_vary_around_bptt_on_a_grid():
     [
         ({"epochs": 0}, "epochs is 0; it must be from 1 to 100000"),
         ({"levels": (0.5, 0.2)}, "levels are (0.5, 0.2); they must rise"),
-        ({"cell": "gru"}, "cell is gru; it must be egru or lstm"),
+        ({"cell": "gru"}, "cell is gru; it must be one of egru, lstm, transformer"),
         ({"layers": ()}, "layers is empty; give the units of at least one layer"),
         (
             {"embedding": 9},
