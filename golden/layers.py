@@ -245,8 +245,11 @@ class FixedNetwork:
         return self.inputs + sum(layer.units for layer in self.layers)
 
 
-def accumulator_bits(network: FixedNetwork) -> int:
+def accumulator_bits(network: FixedNetwork, from_inputs: NDArray[np.int64] | None = None) -> int:
     """Return the signed width that holds every sum of the network, whatever the inputs and the order of summation.
+
+    ``from_inputs``, int64 (3H,), bounds what the inputs of one step add to each column of the first layer, where they
+    are never all active together; left out, they are.
 
     A sum, and each of its partial sums, is at most ``|bias| + sum |w| * v`` in magnitude, with v the largest value of
     the weight's source: ``2**(input_bits - 1)`` for an input, ``2**y_bits - 1`` for a unit. What rounds it adds to it.
@@ -254,10 +257,12 @@ def accumulator_bits(network: FixedNetwork) -> int:
     bound, largest = 0, 1 << (network.input_bits - 1)
     y_max = (1 << network.y_bits) - 1
     for layer in network.layers:
-        z, r, gx = np.split(np.abs(layer.kernel.astype(np.int64)).sum(axis=0) * largest, 3)
+        below = np.abs(layer.kernel.astype(np.int64)).sum(axis=0) * largest if from_inputs is None else from_inputs
+        z, r, gx = np.split(below, 3)
         recurrent_z, recurrent_r, gh = np.split(np.abs(layer.recurrent_kernel.astype(np.int64)).sum(axis=0) * y_max, 3)
         sums = np.stack([gx, z + recurrent_z, r + recurrent_r, gh]) + np.abs(layer.bias.astype(np.int64))
-        bound, largest = max(bound, int((sums + fixed.half_step(layer.shifts)[:, None]).max())), y_max
+        bound = max(bound, int((sums + fixed.half_step(layer.shifts)[:, None]).max()))
+        largest, from_inputs = y_max, None
     if network.readout is not None:
         sums = np.abs(network.readout.kernel.astype(np.int64)).sum(axis=0) * y_max
         bound = max(bound, int((sums + np.abs(network.readout.bias.astype(np.int64))).max()))

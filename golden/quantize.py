@@ -42,7 +42,7 @@ EMPTY_EXPONENT = -16  #: of a sum without weights: its bias to 4 bits below the 
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Weights that enter a sum: float [sources, H], the exponent of their values, mean square of each real value."""
 
     weights: Floats
@@ -73,18 +73,20 @@ def _round(x: Floats, bits: int) -> NDArray[np.int64]:
     )
 
 
-def _quantize_weights(weights: Floats, exponent: int, weight_bits: int) -> NDArray[np.int8]:
-    return _round(np.ldexp(np.asarray(weights, np.float64), -exponent), weight_bits).astype(np.int8)
+def quantize_weights(weights: Floats, exponent: int, weight_bits: int) -> NDArray[Any]:
+    """Return weights in units of ``2**exponent``, int8, or int16 beyond 8 bits."""
+    integers = _round(np.ldexp(np.asarray(weights, np.float64), -exponent), weight_bits)
+    return integers.astype(np.int8 if weight_bits <= 8 else np.int16)
 
 
-def _noise(part: _Part, exponent: int, weight_bits: int) -> float:
+def rounding_noise(part: Part, exponent: int, weight_bits: int) -> float:
     """Expected square, summed over units, of the error that quantised weights put into a sum."""
     step = exponent - part.value_exponent
-    error = np.ldexp(_quantize_weights(part.weights, step, weight_bits).astype(np.float64), step) - part.weights
+    error = np.ldexp(quantize_weights(part.weights, step, weight_bits).astype(np.float64), step) - part.weights
     return float(part.power @ (error**2).sum(axis=1))
 
 
-def _fit(name: str, parts: list[_Part], bias: Floats, weight_bits: int, low: int, high: int) -> int:
+def fit_exponent(name: str, parts: list[Part], bias: Floats, weight_bits: int, low: int, high: int) -> int:
     """Return the exponent of a sum that loses least, rounding against clipping; it is from low to high.
 
     Candidates go from the exponent at which no weight is clipped down by :data:`CLIP_STEPS`.
@@ -100,7 +102,7 @@ def _fit(name: str, parts: list[_Part], bias: Floats, weight_bits: int, low: int
         low = max(low, math.ceil(math.log2(largest_bias)) - BIAS_BITS)
     unclipped = max(needed, default=EMPTY_EXPONENT)
     candidates = sorted({max(unclipped - clip, low) for clip in range(CLIP_STEPS + 1)}, reverse=True)
-    best = min(candidates, key=lambda exponent: sum(_noise(part, exponent, weight_bits) for part in parts))
+    best = min(candidates, key=lambda exponent: sum(rounding_noise(part, exponent, weight_bits) for part in parts))
     if best > high:
         raise ModelError(
             f"the {name} sums need an exponent of {best}, and at most {high} is possible; lower input_exponent, raise "
@@ -150,26 +152,26 @@ def sum_exponents(
         If a sum would need an exponent that the hardware's shifts do not reach.
     """
     kernels, recurrents, biases = _gates(layer)
-    x = {gate: _Part(weights, input_exponent, powers[0]) for gate, weights in kernels.items()}
-    y = {gate: _Part(weights, -y_bits, powers[1]) for gate, weights in recurrents.items()}
+    x = {gate: Part(weights, input_exponent, powers[0]) for gate, weights in kernels.items()}
+    y = {gate: Part(weights, -y_bits, powers[1]) for gate, weights in recurrents.items()}
     parts = {"gx": [x["g"]], "z": [x["z"], y["z"]], "r": [x["r"], y["r"]], "gh": [y["g"]]}
     gx, z, r, gh = (
-        _fit(f"{name} {gate}", parts[gate], biases[gate], weight_bits, SUM_EXPONENT_MIN, SUM_EXPONENT_MAX)
+        fit_exponent(f"{name} {gate}", parts[gate], biases[gate], weight_bits, SUM_EXPONENT_MIN, SUM_EXPONENT_MAX)
         for gate in fixed.GATES
     )
     return gx, z, r, gh
 
 
-def _quantize_layer(
-    name: str, layer: FloatLayer, input_exponent: int, powers: tuple[Floats, Floats], weight_bits: int, y_bits: int
+def quantize_layer(
+    layer: FloatLayer, exponents: tuple[int, int, int, int], input_exponent: int, weight_bits: int, y_bits: int
 ) -> FixedLayer:
-    exponents = sum_exponents(name, layer, input_exponent, powers, weight_bits, y_bits)
+    """Return the integer form of a layer, its sums having these exponents."""
     gx, z, r, gh = exponents
     kernels, recurrents, biases = _gates(layer)
 
     def kernel(gates: dict[str, Floats], exponents: tuple[int, int, int], value_exponent: int) -> NDArray[np.int8]:
         blocks = zip(gates.values(), exponents, strict=True)
-        return np.hstack([_quantize_weights(block, s - value_exponent, weight_bits) for block, s in blocks])
+        return np.hstack([quantize_weights(block, s - value_exponent, weight_bits) for block, s in blocks])
 
     return FixedLayer(
         kernel=kernel(kernels, (z, r, gx), input_exponent),
@@ -182,13 +184,14 @@ def _quantize_layer(
 
 def readout_exponent(readout: FloatReadout, y_power: Floats, weight_bits: int, y_bits: int) -> int:
     """Return the exponent of a readout's sums that loses least; ``y_power`` (H,) is each source's mean square."""
-    part = _Part(np.asarray(readout.kernel, np.float64), -y_bits, y_power)
-    return _fit("readout", [part], readout.bias, weight_bits, -EXPONENT_MAX, EXPONENT_MAX)
+    part = Part(np.asarray(readout.kernel, np.float64), -y_bits, y_power)
+    return fit_exponent("readout", [part], readout.bias, weight_bits, -EXPONENT_MAX, EXPONENT_MAX)
 
 
-def _quantize_readout(readout: FloatReadout, y_power: Floats, weight_bits: int, y_bits: int) -> FixedReadout:
+def quantize_readout(readout: FloatReadout, y_power: Floats, weight_bits: int, y_bits: int) -> FixedReadout:
+    """Return the integer form of a readout; parameters as of :func:`readout_exponent`."""
     exponent = readout_exponent(readout, y_power, weight_bits, y_bits)
-    kernel = _quantize_weights(readout.kernel, exponent + y_bits, weight_bits)
+    kernel = quantize_weights(readout.kernel, exponent + y_bits, weight_bits)
     return FixedReadout(kernel, _quantize_bias(readout.bias, exponent), exponent)
 
 
@@ -246,11 +249,12 @@ def quantize(
         powers = [mean_squares(values) for values in (x, *run_float(network, x).y)]
     layers, exponent = [], input_exponent
     for l, layer in enumerate(network.layers):
-        layers.append(_quantize_layer(f"layers.{l}", layer, exponent, (powers[l], powers[l + 1]), weight_bits, y_bits))
+        sums = sum_exponents(f"layers.{l}", layer, exponent, (powers[l], powers[l + 1]), weight_bits, y_bits)
+        layers.append(quantize_layer(layer, sums, exponent, weight_bits, y_bits))
         exponent = -y_bits
     readout = None
     if network.readout is not None:
-        readout = _quantize_readout(network.readout, powers[-1], weight_bits, y_bits)
+        readout = quantize_readout(network.readout, powers[-1], weight_bits, y_bits)
     return FixedNetwork(tuple(layers), readout, weight_bits, y_bits, input_bits, input_exponent)
 
 

@@ -68,7 +68,7 @@ class Trace:
     sums: tuple[Integers, ...] | None = None
 
 
-class _Product:
+class Product:
     """``values @ weights``, exact (module docstring); ``largest`` bounds ``|value|``."""
 
     def __init__(self, weights: Integers, largest: int):
@@ -86,8 +86,8 @@ class _Layer:
 
     def __init__(self, layer: FixedLayer, largest_input: int, y_bits: int):
         self._layer, self._y_bits = layer, y_bits
-        self._input_product = _Product(layer.kernel, largest_input)
-        self._recurrent_product = _Product(layer.recurrent_kernel, (1 << y_bits) - 1)
+        self._input_product = Product(layer.kernel, largest_input)
+        self._recurrent_product = Product(layer.recurrent_kernel, (1 << y_bits) - 1)
         self._bias = layer.bias.astype(np.int64)[:, None, :]  # (4, 1, H)
         self._threshold = layer.threshold.astype(np.int64)
 
@@ -116,9 +116,11 @@ class _Layer:
         return ys, fires, hs, all_sums
 
 
-class _Readout:
+class Readout:
+    """The readout; ``y_bits`` is the width of the values it reads."""
+
     def __init__(self, readout: FixedReadout, y_bits: int):
-        self._product = _Product(readout.kernel, (1 << y_bits) - 1)
+        self._product = Product(readout.kernel, (1 << y_bits) - 1)
         self._bias = readout.bias.astype(np.int64)
 
     def run(self, y: Integers) -> Integers:
@@ -139,7 +141,7 @@ class Oracle:
         y_max = (1 << network.y_bits) - 1
         largest = [1 << (network.input_bits - 1)] + [y_max] * (len(network.layers) - 1)
         self._layers = [_Layer(*pair, network.y_bits) for pair in zip(network.layers, largest, strict=True)]
-        self._readout = _Readout(network.readout, network.y_bits) if network.readout else None
+        self._readout = Readout(network.readout, network.y_bits) if network.readout else None
 
     def initial_state(self, batch: int) -> State:
         """Return the state at the start of a sequence: h = 0, y = 0."""

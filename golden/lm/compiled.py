@@ -1,62 +1,30 @@
-"""Steps of an EGRU compiled for this processor: ``cell.c`` built with the system's C compiler, once, and kept.
-
-The library lies in ``$XDG_CACHE_HOME/egret`` (or ``~/.cache/egret``), named by a checksum of source, flags and
-processor.
-"""
+"""Steps of an EGRU compiled for this processor: ``cell.c``, built by :mod:`golden.lm.native`."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 from torch import Tensor
 
 from golden.checkpoint import TrainingError
+from golden.lm.native import CompilerError, build
 from golden.lm.steps import ProductSteps, Window
-
-SOURCE = Path(__file__).with_name("cell.c")
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC") + (
-    ("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()
-)
-
-
-def available() -> bool:
-    """Return whether there is a C compiler."""
-    return shutil.which("gcc") is not None
 
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Build the library if it is not there, and load it.
+    """Return the library, built if it is not there.
 
     Raises
     ------
     TrainingError
         If there is no compiler, or it fails.
     """
-    if not available():
-        raise TrainingError("gcc is missing; install it, or train with --steps torch")
-    cpu = Path("/proc/cpuinfo")
-    model = "".join(sorted({line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}))
-    recipe = SOURCE.read_text() + " ".join(FLAGS) + platform.machine() + model
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "egret"
-    path = cache / f"cell-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.so"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:  # two processes may build at once
-            built = Path(folder) / path.name
-            result = subprocess.run(["gcc", *FLAGS, "-o", built, SOURCE], capture_output=True, text=True)
-            if result.returncode:
-                raise TrainingError(f"gcc cannot build {SOURCE}: {result.stderr.strip().splitlines()[-1]}")
-            os.replace(built, path)
-    loaded = ctypes.CDLL(str(path))
+    try:
+        loaded = build("cell.c")
+    except CompilerError as error:
+        raise TrainingError(f"{error}, or train with --steps torch") from None
     size, array, number = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
     loaded.egru_forward.argtypes = [size, size, *[array] * 8]
     loaded.egru_backward.argtypes = [size, size, *[array] * 9, number, number, *[array] * 3]

@@ -156,13 +156,14 @@ def test_the_exponent_of_a_sum_loses_least():
     quiet, loud = np.ones(64), np.ones(64)
     quiet[0], loud[0] = 1e-3, 1e3
     exponents = [
-        quantize._fit("z", [quantize._Part(weights, -8, power)], np.zeros(1), 4, -39, -8) for power in (quiet, loud)
+        quantize.fit_exponent("z", [quantize.Part(weights, -8, power)], np.zeros(1), 4, -39, -8)
+        for power in (quiet, loud)
     ]
     assert exponents[0] < exponents[1]
     for exponent, power in zip(exponents, (quiet, loud), strict=True):
-        part = quantize._Part(weights, -8, power)
-        tried = {e: quantize._noise(part, e, 4) for e in range(-16, -7)}
-        assert quantize._noise(part, exponent, 4) == min(tried.values())
+        part = quantize.Part(weights, -8, power)
+        tried = {e: quantize.rounding_noise(part, e, 4) for e in range(-16, -7)}
+        assert quantize.rounding_noise(part, exponent, 4) == min(tried.values())
 
 
 def test_input_exponent_comes_from_the_calibration():
@@ -244,7 +245,7 @@ def test_losses_count_what_happened():
 
     z = integers.layers[0].sum_exponents[1]
     clipping = dataclasses.replace(integers.layers[0], sum_exponents=(-16, z - 1, -16, -16))
-    clipping.kernel[:] = quantize._quantize_weights(kernel, z - 1 + 8, 8)
+    clipping.kernel[:] = quantize.quantize_weights(kernel, z - 1 + 8, 8)
     rows = quantize.losses(network, dataclasses.replace(integers, layers=(clipping,)))
     assert rows[0].clipped_count == 1
 

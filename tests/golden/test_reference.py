@@ -155,9 +155,9 @@ def test_float32_limit_is_exact():
         weights = np.full((sources, 3), 127, np.int64)
         values = rng.integers(0, 256, (4, sources))
         values[0] = 255
-        np.testing.assert_array_equal(reference._Product(weights, 255)(values), values @ weights)
-    assert reference._Product(np.full((512, 1), 127), 255)._dtype is np.float32
-    assert reference._Product(np.full((1024, 1), 127), 255)._dtype is np.float64
+        np.testing.assert_array_equal(reference.Product(weights, 255)(values), values @ weights)
+    assert reference.Product(np.full((512, 1), 127), 255)._dtype is np.float32
+    assert reference.Product(np.full((1024, 1), 127), 255)._dtype is np.float64
 
 
 def test_value_equal_to_threshold_does_not_fire():

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from golden.egru import EGRU
 from golden.lm import program
-from golden.lm.compiled import available
+from golden.lm.native import available
 from golden.lm.program import Program
 from golden.lm.recurrence import Recurrence, StackOutput, padded
 from golden.lm.steps import Window

@@ -1,0 +1,217 @@
+"""Measure what a language model keeps in integers: perplexity and multiply-accumulates (MACs) over a whole text.
+
+    python -m golden.lm.evaluate --weights build/lm-ptb-egru/lm-*.safetensors --corpus ptb
+
+The text is one sequence: the state is carried from its first word to its last, nothing is cut, and every word is
+predicted. Logits are integers up to the logarithm of their softmax, which is float64. MACs are counted word by word as
+:mod:`golden.macs` counts them, an entry of a word's row being one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from golden.float_reference import Floats
+from golden.lm.convert import ERRORS, add_arguments, calibrate, calibration_text, load_model, quantize_model, silent
+from golden.lm.convert import Progress as Tell
+from golden.lm.corpus import columns, load_corpus
+from golden.lm.floating import FloatLanguageModel, FloatRunner
+from golden.lm.integer import IntegerModel
+from golden.macs import egru_macs
+
+LOGITS = 1 << 22  #: held at a time
+PIECE_MAX = 512  #: words run at a time
+
+
+class Score(NamedTuple):
+    """What a model achieves over a text, read in ``seconds``; activity is the share of units that send an event.
+
+    ``macs`` of every word, int64 (words of the text, groups), are those of :meth:`IntegerModel.macs`, or None.
+    """
+
+    perplexity: float
+    activity: list[float]
+    seconds: float
+    macs: NDArray[np.int64] | None
+
+    def summary(self, words: int) -> dict[str, Any]:
+        return {
+            "perplexity": self.perplexity,
+            "activity": self.activity,
+            "seconds": round(self.seconds, 3),
+            "words_per_second": round(words / self.seconds, 1),
+        }
+
+
+def surprisal(logits: Floats, targets: NDArray[np.int64]) -> Floats:
+    """Return ``-log softmax(logits)[target]``, in nats, of float64 (time, batch, V); the logits are overwritten."""
+    logits -= logits.max(axis=-1, keepdims=True)
+    wanted = np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return np.log(np.exp(logits, out=logits).sum(axis=-1)) - wanted
+
+
+def score(runner: Any, inputs: NDArray[np.int64], targets: NDArray[np.int64], tell: Tell = silent) -> Score:
+    """Run a :class:`FloatRunner` or an :class:`IntegerModel` over words (time, batch)."""
+    integer = isinstance(runner, IntegerModel)
+    exponent = runner.logit_exponent if integer else 0
+    piece = max(1, min(PIECE_MAX, LOGITS // (runner.words * inputs.shape[1])))
+    state, total, macs = None, 0.0, []
+    active: NDArray[Any] = np.zeros(1)
+    began = time.perf_counter()
+    for start in range(0, len(inputs), piece):
+        words = inputs[start : start + piece]
+        trace = runner.run(words, state)
+        state = trace.state
+        real = np.ldexp(trace.logits.astype(np.float64), exponent)
+        total += float(surprisal(real, targets[start : start + piece]).sum())
+        active = active + [np.count_nonzero(y) / y.shape[2] for y in trace.y]
+        if integer:
+            macs.append(runner.macs(words, trace))
+        tell(len(words))
+    seconds = time.perf_counter() - began
+    counts = np.concatenate(macs).reshape(-1, macs[0].shape[2]) if integer else None
+    return Score(float(np.exp(total / inputs.size)), (active / inputs.size).tolist(), seconds, counts)
+
+
+class Work(NamedTuple):
+    """MACs a word of one way of counting, and of the dense network in which every unit is active."""
+
+    name: str
+    counts: NDArray[np.int64]
+    dense: int
+
+    def summary(self) -> dict[str, Any]:
+        p50, p99 = (int(np.percentile(self.counts, p, method="inverted_cdf")) for p in (50, 99))
+        mean = float(self.counts.mean())
+        return {
+            "mean": mean, "p50": p50, "p99": p99, "worst": int(self.counts.max()),
+            "dense": self.dense, "times_fewer": self.dense / mean,
+        }  # fmt: skip
+
+
+def work(model: FloatLanguageModel, macs: NDArray[np.int64]) -> list[Work]:
+    """Return the MACs of every word: the embedding's features as inputs, all active; then folded; then with decoder."""
+    kernel = int(np.count_nonzero(model.layers[0].kernel))
+    dense = int(egru_macs(model.embedding.shape[1], [layer.units for layer in model.layers]))
+    rows, layers, decoder = macs[:, 0], macs[:, 1:-1].sum(axis=1), macs[:, -1]
+    return [
+        Work("recurrent layers", layers + kernel, dense),
+        Work("with folded embedding", layers + rows, dense),
+        Work("and with decoder", layers + rows + decoder, dense + model.readout.kernel.size),
+    ]
+
+
+def score_table(scores: dict[str, Score], words: int, formats: str) -> Table:
+    """Return perplexities as a table for people; the first row is what others are compared with."""
+    table = Table(title=f"{words:,} words in one sequence; {formats}")
+    table.add_column("network")
+    for column in ("perplexity", "difference", "active units", "words/s"):
+        table.add_column(column, justify="right")
+    first = next(iter(scores.values()))
+    for name, each in scores.items():
+        difference = "" if each is first else f"{each.perplexity / first.perplexity - 1:+.3%}"
+        activity = " ".join(f"{share:.1%}" for share in each.activity)
+        table.add_row(name, f"{each.perplexity:.3f}", difference, activity, f"{words / each.seconds:,.0f}")
+    return table
+
+
+def work_table(rows: list[Work]) -> Table:
+    """Return MACs a word as a table for people."""
+    table = Table(title="MACs a word, counted in the integer network")
+    table.add_column("counted")
+    for column in ("mean", "p50", "p99", "worst", "dense twin", "times fewer"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        figures = row.summary()
+        counts = (f"{figures[name]:,.0f}" for name in ("mean", "p50", "p99", "worst", "dense"))
+        table.add_row(row.name, *counts, f"{figures['times_fewer']:.1f}")
+    return table
+
+
+def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure both networks, print the tables and return the figures."""
+    corpus = load_corpus(options.corpus, options.data)
+    model = load_model(options.weights, corpus)
+    calibration = calibration_text(corpus)
+    inputs, targets = (text[: options.limit] for text in columns(corpus.test, 1, corpus.end))
+    bar = BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn(compact=True)
+    with Progress(TextColumn("{task.description}"), *bar, console=console, transient=True) as progress:
+
+        def tell(description: str, words: int) -> Tell:
+            task = progress.add_task(description, total=words)
+            return lambda done: progress.advance(task, done)
+
+        powers = calibrate(model, calibration, tell("calibration", len(calibration)))
+        network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=options.row_bits)
+        integer = IntegerModel(network)
+        in_float = score(FloatRunner(model), inputs, targets, tell("float", len(inputs)))
+        in_integers = score(integer, inputs, targets, tell("integer", len(inputs)))
+    assert in_integers.macs is not None
+    rows = work(model, in_integers.macs)
+    formats = f"weights of {options.weight_bits} bits, rows of {options.row_bits}"
+    console.print(score_table({"float": in_float, "integer": in_integers}, len(inputs), formats))
+    console.print(work_table(rows))
+    return {
+        "command": "python -m golden.lm.evaluate " + " ".join(sys.argv[1:]),
+        "corpus": corpus.name,
+        "words": len(inputs),
+        "weight_bits": options.weight_bits,
+        "row_bits": options.row_bits,
+        "accumulator_bits": integer.accumulator_bits,
+        "sum_exponents": [list(layer.sum_exponents) for layer in network.layers],
+        "logit_exponent": integer.logit_exponent,
+        "float": in_float.summary(len(inputs)),
+        "integer": in_integers.summary(len(inputs)),
+        "difference": in_integers.perplexity / in_float.perplexity - 1,
+        "macs": {row.name: row.summary() for row in rows},
+        "versions": {"python": sys.version.split()[0], "numpy": np.__version__},
+    }
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m golden.lm.evaluate",
+        description="Measure what a language model keeps in integers, on the test text of a corpus.",
+        epilog="example: python -m golden.lm.evaluate --weights build/lm-ptb-egru/lm-*.safetensors --row-bits 8",
+    )
+    add_arguments(parser)
+    parser.add_argument("--limit", type=_positive, metavar="WORDS", help="read this many words only (default all)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        figures = run(options, Console())
+        if options.json:
+            temporary = options.json.with_name(options.json.name + ".new")
+            temporary.write_text(json.dumps(figures, indent=1) + "\n")
+            os.replace(temporary, options.json)
+    except ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""A language model in floating point, at speed: what the integers are compared with. No torch.
+
+Matrix products are float64, of weights that are float32; compiled C walks the recurrent weights of active units alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.float_reference import Floats, FloatState, FloatTrace
+from golden.layers import FloatLayer, FloatNetwork, FloatReadout, ModelError
+from golden.lm.integer import DEFINITIONS
+from golden.lm.native import build, call
+from golden.reference import Integers
+
+
+@dataclass(frozen=True)
+class FloatLanguageModel:
+    """An embedding, float (V, I), the layers that read it, and a readout of one logit a word."""
+
+    embedding: NDArray[np.float32]
+    layers: tuple[FloatLayer, ...]
+    readout: FloatReadout
+
+    def __post_init__(self) -> None:
+        network = FloatNetwork(self.layers, self.readout)
+        words = len(self.embedding)
+        if self.embedding.ndim != 2 or self.embedding.shape[1] != network.inputs:
+            raise ModelError(
+                f"the embedding has shape {list(self.embedding.shape)}; it must be [words, {network.inputs}], as the "
+                "first layer reads"
+            )
+        if self.readout.units != words:
+            raise ModelError(f"the readout has {self.readout.units} outputs; it must have {words}, one for each word")
+
+    def fold(self) -> FloatNetwork:
+        """Return the same model without an embedding: its first layer has an input, 1 or 0, for each word."""
+        first = self.layers[0]
+        rows = self.embedding.astype(np.float64) @ first.kernel.astype(np.float64)
+        folded = FloatLayer(rows, first.recurrent_kernel, first.bias, first.recurrent_bias, first.threshold)
+        return FloatNetwork((folded, *self.layers[1:]), self.readout)
+
+
+class FloatRunner:
+    """A model ready to run over words (time, batch)."""
+
+    def __init__(self, model: FloatLanguageModel) -> None:
+        self.model, self.words = model, len(model.embedding)
+        self._function = build("layer.c", DEFINITIONS).egru_float
+        self._kernels = [layer.kernel.astype(np.float64) for layer in model.layers]
+        self._decoder = model.readout.kernel.astype(np.float64)
+        self._recurrent = [np.ascontiguousarray(layer.recurrent_kernel, np.float32) for layer in model.layers]
+
+    def initial_state(self, batch: int = 1) -> FloatState:
+        """Return the state at the start of a text: h = 0, y = 0."""
+        zeros = tuple(np.zeros((batch, layer.units)) for layer in self.model.layers)
+        return FloatState(zeros, zeros)
+
+    def run(self, tokens: Integers, state: FloatState | None = None, *, readout: bool = True) -> FloatTrace:
+        """Run over words (time, batch) from a state; logits are None without ``readout``."""
+        state = self.initial_state(tokens.shape[1]) if state is None else state
+        x: Floats = self.model.embedding[tokens].astype(np.float64)
+        runs = []
+        for l, layer in enumerate(self.model.layers):
+            from_inputs = x.reshape(-1, x.shape[2]) @ self._kernels[l] + layer.bias
+            runs.append(self._run_layer(l, from_inputs.reshape(*tokens.shape, -1), state))
+            x = runs[-1][2]
+        hs, fires, ys, h, y = zip(*runs, strict=True)
+        logits = None
+        if readout:
+            logits = (x.reshape(-1, x.shape[2]) @ self._decoder + self.model.readout.bias).reshape(*tokens.shape, -1)
+        return FloatTrace(ys, fires, hs, logits, FloatState(h, y))
+
+    def _run_layer(self, l: int, from_inputs: Floats, state: FloatState) -> tuple[Floats, ...]:
+        """Run on the input's part of the sums; return h, fires, y of all steps, and h, y after."""
+        layer, (steps, batch, _) = self.model.layers[l], from_inputs.shape
+        h, y = state.h[l].copy(), state.y[l].copy()
+        results = [np.empty((steps, batch, layer.units)) for _ in range(3)]
+        constants = [layer.recurrent_bias.astype(np.float64), layer.threshold.astype(np.float64), self._recurrent[l]]
+        scratch = [np.empty(3 * layer.units), np.empty(layer.units, np.int64)]
+        call(self._function, steps, batch, layer.units, *constants, from_inputs, h, y, *results, *scratch)
+        return *results, h, y

@@ -1,0 +1,71 @@
+"""C compiled for this processor: a source of this package built with the system's C compiler, once, and kept.
+
+The library lies in ``$XDG_CACHE_HOME/egret`` (or ``~/.cache/egret``), named by a checksum of source, flags and
+processor. No torch, so that a machine without it can run a trained network.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC") + (
+    ("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()
+)
+
+
+class CompilerError(RuntimeError):
+    """There is no C compiler, or it fails; the message says so."""
+
+
+def available() -> bool:
+    """Return whether there is a C compiler."""
+    return shutil.which("gcc") is not None
+
+
+@functools.cache
+def build(name: str, definitions: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """Build a source beside this file if it is not built yet, and load it.
+
+    ``definitions`` are macros, ``NAME=VALUE``.
+
+    Raises
+    ------
+    CompilerError
+        If there is no compiler, or it fails.
+    """
+    if not available():
+        raise CompilerError("gcc is missing; install it with your system's package manager")
+    source = Path(__file__).with_name(name)
+    flags = (*FLAGS, *(f"-D{definition}" for definition in definitions))
+    cpu = Path("/proc/cpuinfo")
+    model = "".join(sorted({line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}))
+    recipe = source.read_text() + " ".join(flags) + platform.machine() + model
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "egret"
+    path = cache / f"{source.stem}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.so"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:  # two processes may build at once
+            built = Path(folder) / path.name
+            result = subprocess.run(["gcc", *flags, "-o", built, source, "-lm"], capture_output=True, text=True)
+            if result.returncode:
+                raise CompilerError(f"gcc cannot build {source}: {result.stderr.strip().splitlines()[-1]}")
+            os.replace(built, path)
+    return ctypes.CDLL(str(path))
+
+
+def call(function: Any, *arguments: Any) -> None:
+    """Call a C function that returns nothing with integers, as int64, and the addresses of NumPy arrays."""
+    function.restype = None
+    assert all(a.flags.c_contiguous for a in arguments if isinstance(a, np.ndarray))
+    function(*(ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else ctypes.c_int64(a) for a in arguments))
