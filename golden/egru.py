@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from golden.fake_quantize import LayerGrid, fake_quantize
+from golden.fake_quantize import LayerGrid, NetworkGrid, fake_quantize
 from golden.layers import FloatLayer, FloatNetwork, FloatReadout, ModelError
 from golden.surrogate import Fire
 
@@ -245,6 +245,7 @@ class EGRUNetwork(nn.Module):
             for before, after in zip(widths, units, strict=False)
         )
         self.readout = None if outputs is None else nn.Linear(widths[-1], outputs)
+        self.grid: NetworkGrid | None = None
         if self.readout is not None:
             nn.init.zeros_(self.readout.bias)
 
@@ -256,9 +257,22 @@ class EGRUNetwork(nn.Module):
         for index, layer in enumerate(self.layers):
             layers.append(layer(x, None if state is None else state[index]))
             x = self._drop(layers[-1].y)
-        return NetworkOutput(
-            x if self.readout is None else self.readout(x), layers, [output.state for output in layers]
-        )
+        if self.readout is not None:
+            x = functional.linear(x, self._readout_weight(), self.readout.bias)
+        return NetworkOutput(x, layers, [output.state for output in layers])
+
+    def set_grid(self, grid: NetworkGrid | None) -> None:
+        """Use all weights on these grids, or, with None, as they are."""
+        self.grid = grid
+        layers: Any = self.layers
+        for l, layer in enumerate(layers):
+            layer.grid = None if grid is None else LayerGrid(*grid.layers[l])
+
+    def _readout_weight(self) -> Tensor:
+        assert self.readout is not None
+        if self.grid is None:
+            return self.readout.weight
+        return fake_quantize(self.readout.weight, self.grid.readout, self.grid.bits)
 
     def _drop(self, x: Tensor) -> Tensor:
         return variational_dropout(x, self.dropout, self.training, self.time_axis)
@@ -268,7 +282,7 @@ class EGRUNetwork(nn.Module):
         layers: Any = self.layers
         readout = None
         if self.readout is not None:
-            weight, bias = self.readout.weight.detach().numpy(), self.readout.bias.detach().numpy()
+            weight, bias = self._readout_weight().detach().numpy(), self.readout.bias.detach().numpy()
             readout = FloatReadout(kernel=weight.T.copy(), bias=bias.copy())
         return FloatNetwork(tuple(layer.to_float() for layer in layers), readout)
 

@@ -1,8 +1,8 @@
 """Train with the weights that the integers will have: rounded in the forward pass, real in the backward pass.
 
 The formats are those that :mod:`golden.quantize` would choose for the network as it is. A weight w of step ``2**e`` is
-used as ``2**e * sat(floor(w / 2**e + 1/2))``, and its gradient is taken as if it were w itself. The weights so used can
-be written as they are: quantising them loses nothing.
+used as ``2**e * sat(floor(w / 2**e + 1/2))``, and its gradient is taken as if it were w itself, or 0 where it is
+saturated. The weights so used can be written as they are: quantising them loses nothing.
 
 Source: straight-through estimator, Bengio et al., arXiv 1308.3432; Jacob et al., arXiv 1712.05877.
 """
@@ -33,17 +33,38 @@ class LayerGrid(NamedTuple):
     bits: int
 
 
+class NetworkGrid(NamedTuple):
+    """Grids of all layers, the exponent of the readout's step as a tuple of one, bits of a weight."""
+
+    layers: Sequence[LayerGrid]
+    readout: Exponents | None
+    bits: int
+
+    def plain(self) -> tuple[Any, ...]:
+        """Return this as plain tuples, for a checkpoint."""
+        return tuple(tuple(layer) for layer in self.layers), self.readout, self.bits
+
+    @staticmethod
+    def of(plain: Any) -> NetworkGrid | None:
+        """Return what :meth:`plain` made, or None of None."""
+        return None if plain is None else NetworkGrid([LayerGrid(*layer) for layer in plain[0]], *plain[1:])
+
+
 class _Rounded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, exponents: Exponents, bits: int) -> Tensor:
         blocks = weight.unflatten(1, (len(exponents), -1))
         step = torch.tensor([2.0**exponent for exponent in exponents]).to(weight)[:, None]
         limit = 1 << (bits - 1)
-        return ((blocks / step + 0.5).floor().clamp(-limit, limit - 1) * step).flatten(1)
+        integers = (blocks / step + 0.5).floor()
+        saturated = integers.clamp(-limit, limit - 1)
+        ctx.save_for_backward((integers == saturated).flatten(1))
+        return (saturated * step).flatten(1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return gradients[0], None, None
+        (inside,) = ctx.saved_tensors
+        return gradients[0] * inside, None, None
 
 
 def fake_quantize(weight: Tensor, exponents: Exponents | None, bits: int) -> Tensor:
@@ -51,14 +72,20 @@ def fake_quantize(weight: Tensor, exponents: Exponents | None, bits: int) -> Ten
     return weight if exponents is None else _Rounded.apply(weight, exponents, bits)
 
 
-def grids(fixed: FixedNetwork) -> list[LayerGrid]:
-    """Return the grids of an integer network's layers."""
+def refreshed(epoch: int, first: int, epochs: int) -> bool:
+    """Return whether the formats are chosen anew at an epoch of a run that quantises from the ``first`` on."""
+    return epoch >= first and (epoch - first) % max(1, epochs // REFRESHES) == 0
+
+
+def network_grid(fixed: FixedNetwork) -> NetworkGrid:
+    """Return the grids of an integer network."""
     found, e = [], fixed.input_exponent
     for layer in fixed.layers:
         gx, z, r, gh = layer.sum_exponents
         kernel, e = (z - e, r - e, gx - e), -fixed.y_bits
         found.append(LayerGrid(kernel, (z - e, r - e, gh - e), fixed.weight_bits))
-    return found
+    readout = None if fixed.readout is None else (fixed.readout.sum_exponent - e,)
+    return NetworkGrid(found, readout, fixed.weight_bits)
 
 
 def folded_grids(

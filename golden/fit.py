@@ -23,7 +23,9 @@ from golden import checkpoint
 from golden.checkpoint import TrainingError
 from golden.data import Dataset, Samples
 from golden.egru import EGRUNetwork
+from golden.fake_quantize import NetworkGrid, network_grid, refreshed
 from golden.prune import Masks, apply_masks, magnitude_masks, prunable, sparsities, sparsity_of
+from golden.quantize import quantize
 
 Record = dict[str, Any]  #: one line of the log
 
@@ -47,6 +49,10 @@ class Settings:
         Each sample is moved by up to this many steps and channels, at random, whenever it is trained on.
     noise : float
         Standard deviation of the normal noise then added to it, as a share of the largest input.
+    banks : int
+        Leave each source as many weights in each of this many lanes (:mod:`golden.banks`); 0 leaves them wherever.
+    quantise_weights : int
+        Use weights of so many bits in the last phase (:mod:`golden.fake_quantize`); 0 uses real ones.
     """
 
     units: int = 128
@@ -61,6 +67,8 @@ class Settings:
     shift: int = 1
     noise: float = 0.1
     label_smoothing: float = 0.1
+    banks: int = 0
+    quantise_weights: int = 0
     weight_bits: int = 8
     y_bits: int = 8
     seed: int = 0
@@ -70,13 +78,27 @@ class Settings:
             ("units", 1, 4096), ("epochs", 1, EPOCHS_MAX), ("batch", 1, 1 << 16), ("learning_rate", 0, 1),
             ("weight_decay", 0, 100), ("activity_penalty", 0, 100), ("threshold_mean", 0.001, 0.999),
             ("sparsity", 0, 0.999), ("rounds", 1, 1000), ("shift", 0, 64), ("noise", 0, 100),
-            ("label_smoothing", 0, 0.9), ("y_bits", 8, 16), ("seed", 0, 1 << 31),
+            ("label_smoothing", 0, 0.9), ("banks", 0, 4096), ("y_bits", 8, 16), ("seed", 0, 1 << 31),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
                 raise TrainingError(f"{name} is {value}; it must be from {low} to {high}")
         if self.weight_bits not in (4, 8):
             raise TrainingError(f"weight_bits is {self.weight_bits}; it must be 4 or 8")
+        if self.quantise_weights not in (0, self.weight_bits):
+            raise TrainingError(
+                f"quantise_weights is {self.quantise_weights}; it must be 0 or weight_bits, {self.weight_bits}"
+            )
+
+    def _phases(self) -> tuple[int, int]:
+        """Return the epochs of the dense phase and of each round of pruning."""
+        return self.epochs // 4, max(1, self.epochs // (5 * self.rounds))
+
+    @property
+    def last_phase(self) -> int:
+        """First epoch of the last phase."""
+        dense, each = self._phases()
+        return dense + self.rounds * each
 
     def plan(self) -> list[tuple[float, float]]:
         """Return the sparsity and the learning rate of every epoch.
@@ -86,8 +108,8 @@ class Settings:
         TrainingError
             If the epochs are too few for the rounds.
         """
-        dense, each = self.epochs // 4, max(1, self.epochs // (5 * self.rounds))
-        final = self.epochs - dense - self.rounds * each
+        dense, each = self._phases()
+        final = self.epochs - self.last_phase
         if final < 1:
             raise TrainingError(
                 f"{self.epochs} epochs are too few for {self.rounds} rounds of pruning; "
@@ -160,8 +182,10 @@ class Run:
         index = len(self.history)
         sparsity, rate = self.plan[index]
         if sparsity > (self.plan[index - 1][0] if index else 0.0):
-            self.masks = magnitude_masks(self.weights, sparsity)
+            self.masks = magnitude_masks(self.weights, sparsity, self.settings.banks)
             apply_masks(self.weights, self.masks)
+        if self.settings.quantise_weights and refreshed(index, self.settings.last_phase, self.settings.epochs):
+            self._choose_grid()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         generator = torch.Generator().manual_seed(self.settings.seed * EPOCHS_MAX + index)
@@ -172,6 +196,13 @@ class Run:
         record |= {f"validation_{name}": value for name, value in measure(self.model, self.dataset.validation).items()}
         self.history.append(record)
         return record
+
+    def _choose_grid(self) -> None:
+        """Choose the formats of quantised weights as the integer form of the network as it is would have them."""
+        settings, inputs = self.settings, self.dataset.train.inputs.swapaxes(0, 1)
+        self.model.set_grid(None)
+        fixed = quantize(self.model.to_float(), inputs, weight_bits=settings.weight_bits, y_bits=settings.y_bits)
+        self.model.set_grid(network_grid(fixed))
 
     def _step(self, batch: Tensor, generator: torch.Generator) -> float:
         """Take one step of the optimizer on the samples of the given indices; return the loss."""
@@ -199,6 +230,7 @@ class Run:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "masks": self.masks,
+            "grid": None if self.model.grid is None else self.model.grid.plain(),
             "history": self.history,
         }
         checkpoint.save(path, asdict(self.settings), state)
@@ -214,4 +246,5 @@ class Run:
         state = checkpoint.load(path, asdict(self.settings))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.model.set_grid(NetworkGrid.of(state["grid"]))
         self.masks, self.history = state["masks"], state["history"]

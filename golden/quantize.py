@@ -89,7 +89,8 @@ def rounding_noise(part: Part, exponent: int, weight_bits: int) -> float:
 def fit_exponent(name: str, parts: list[Part], bias: Floats, weight_bits: int, low: int, high: int) -> int:
     """Return the exponent of a sum that loses least, rounding against clipping; it is from low to high.
 
-    Candidates go from the exponent at which no weight is clipped down by :data:`CLIP_STEPS`.
+    Candidates go from the exponent at which no weight is clipped down by :data:`CLIP_STEPS`. Where the best is just not
+    possible, the next is taken: weights beyond half of the largest that it has are clipped.
     """
     largest_weight = (1 << (weight_bits - 1)) - 1
     needed = [
@@ -103,6 +104,7 @@ def fit_exponent(name: str, parts: list[Part], bias: Floats, weight_bits: int, l
     unclipped = max(needed, default=EMPTY_EXPONENT)
     candidates = sorted({max(unclipped - clip, low) for clip in range(CLIP_STEPS + 1)}, reverse=True)
     best = min(candidates, key=lambda exponent: sum(rounding_noise(part, exponent, weight_bits) for part in parts))
+    best = high if best == high + 1 else best
     if best > high:
         raise ModelError(
             f"the {name} sums need an exponent of {best}, and at most {high} is possible; lower input_exponent, raise "

@@ -1,4 +1,4 @@
-"""The fire of a unit and its surrogate gradients: what training takes for the derivative of a step.
+"""The fire of a unit and its surrogate gradients: what training takes for the derivative of a step; silence.
 
 For v = c - thr, with height d (dampening) and slope s (support); every shape is d at v = 0 and has the area d / s, so
 that they differ in nothing but how far they reach::
@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 #: Derivatives at ``s v``, for a height of 1.
 SURROGATES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -47,3 +48,8 @@ class Fire(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (v,) = ctx.saved_tensors
         return gradients[0] * ctx.dampening * SURROGATES[ctx.surrogate](ctx.support * v), None, None, None
+
+
+def silence(x: Tensor, threshold: float) -> Tensor:
+    """Set values of at most this magnitude to 0; the gradient is that of x, so that what is silent can become active."""
+    return x + (functional.hardshrink(x, threshold) - x).detach() if threshold else x

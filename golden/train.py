@@ -50,6 +50,8 @@ HELP = {
     "shift": "move each training sample at random by up to this many steps and channels",
     "noise": "standard deviation of the noise added to each training sample, as a share of the largest input",
     "label_smoothing": "probability given to all the other classes in the training targets",
+    "banks": "leave each source as many weights in each of this many lanes; 0: wherever",
+    "quantise_weights": "train the last phase with weights of as many bits as the integer ones; 0: real ones",
     "weight_bits": "of the integer weights, 8 or 4",
     "y_bits": "of the integer value of an event, 8 to 16",
     "seed": "of everything random",

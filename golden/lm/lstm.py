@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from golden.egru import State
+from golden.surrogate import silence
 
 
 class LSTM(nn.Module):
@@ -58,7 +59,7 @@ class LSTM(nn.Module):
         for a in x @ self.kernel + self.bias:
             i, f, g, o = (a + y @ r).chunk(4, dim=1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            y = functional.hardshrink(torch.sigmoid(o) * torch.tanh(c), self.threshold)
+            y = silence(torch.sigmoid(o) * torch.tanh(c), self.threshold)
             ys.append(y)
         outputs = torch.stack(ys)
         return outputs, (outputs != 0).sum((0, 1), dtype=outputs.dtype), (c, y)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from golden.egru import EGRU, State, WordEmbedding, variational_dropout
-from golden.fake_quantize import Exponents, LayerGrid, fake_quantize, folded_grids
+from golden.fake_quantize import NetworkGrid, fake_quantize, folded_grids
 from golden.layers import FloatReadout
 from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
@@ -70,7 +70,7 @@ class LanguageModel(nn.Module):
         widths = (settings.embedding, *settings.layers)
         self.layers: Any = nn.ModuleList(self._layer(*pair) for pair in zip(widths, settings.layers, strict=False))
         self.readout = Decoder(words, settings.readout_width, settings.tied)
-        self.grid: Exponents | None = None
+        self.grid: NetworkGrid | None = None
         self.choose("plain", torch.float32)
 
     def _layer(self, inputs: int, units: int) -> nn.Module:
@@ -135,13 +135,13 @@ class LanguageModel(nn.Module):
     def decoder_weight(self) -> Tensor:
         """Return (V, H) as it is used."""
         weight = self.embedding.weight if self.readout.weight is None else self.readout.weight
-        return fake_quantize(weight, self.grid, self.settings.quantise_weights)
+        return weight if self.grid is None else fake_quantize(weight, self.grid.readout, self.grid.bits)
 
     @torch.no_grad()
-    def choose_grids(self, tokens: Tensor) -> None:
+    def choose_grid(self, tokens: Tensor) -> None:
         """Choose the formats of quantised weights, as :mod:`golden.quantize` would, from a run over tokens (T, B)."""
         bits = self.settings.quantise_weights
-        self.set_grids(None)
+        self.set_grid(None)
         self.eval()
         outputs = self(tokens).outputs
         powers = [
@@ -151,17 +151,14 @@ class LanguageModel(nn.Module):
         grids = folded_grids([layer.to_float() for layer in self.layers], powers, bits, Y_BITS)
         readout = FloatReadout(self.decoder_weight().t().cpu().numpy(), self.readout.bias.cpu().numpy())
         exponent = readout_exponent(readout, powers[-1][: readout.kernel.shape[0]], bits, Y_BITS)
-        self.set_grids(([tuple(grid) for grid in grids], (exponent + Y_BITS,)))
+        self.set_grid(NetworkGrid(grids, (exponent + Y_BITS,), bits))
 
-    def grids(self) -> Any:
-        """Return the chosen formats of the layers and the decoder as plain tuples, None without any."""
-        return None if self.grid is None else ([tuple(layer.grid) for layer in self.layers], self.grid)
-
-    def set_grids(self, grids: Any) -> None:
-        """Use weights in formats of :meth:`grids`."""
-        layers, self.grid = ([None] * len(self.layers), None) if grids is None else grids
-        for layer, grid in zip(self.layers, layers, strict=True):
-            layer.grid = None if grid is None else LayerGrid(*grid)
+    def set_grid(self, grid: NetworkGrid | None) -> None:
+        """Use weights on these grids, or, with None, as they are."""
+        self.grid = grid
+        if self.settings.cell == "egru":
+            for l, layer in enumerate(self.layers):
+                layer.grid = None if grid is None else grid.layers[l]
 
     @torch.no_grad()
     def used_state(self) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from golden import checkpoint
 from golden.checkpoint import TrainingError
-from golden.fake_quantize import REFRESHES
+from golden.fake_quantize import NetworkGrid, refreshed
 from golden.fit import EPOCHS_MAX, Record
 from golden.lm import distributed
 from golden.lm.corpus import Corpus, columns
@@ -139,10 +139,9 @@ class Trainer:
         if sparsity > sparsity_of(self.weights):
             self.masks = magnitude_masks(self.weights, sparsity, settings.banks)
             apply_masks(self.weights, self.masks)
-        if settings.quantise_weights:
-            first, every = round(settings.quantise_from * settings.epochs), max(1, settings.epochs // REFRESHES)
-            if index >= first and (index - first) % every == 0:
-                self.model.choose_grids(self.train_text[0][: CALIBRATION * settings.bptt])
+        first = round(settings.quantise_from * settings.epochs)
+        if settings.quantise_weights and refreshed(index, first, settings.epochs):
+            self.model.choose_grid(self.train_text[0][: CALIBRATION * settings.bptt])
         torch.manual_seed((settings.seed * EPOCHS_MAX + index) * distributed.world() + distributed.rank())
         loss = self._train(index, rate, progress)
         seconds = time.perf_counter() - began
@@ -233,7 +232,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "masks": self.masks,
-            "grids": self.model.grids(),
+            "grid": None if self.model.grid is None else self.model.grid.plain(),
             "history": self.history,
             "step_count": self.step_count,
         }
@@ -250,7 +249,7 @@ class Trainer:
         state = checkpoint.load(path, self._made_with(), self.device)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.model.set_grids(state["grids"])
+        self.model.set_grid(NetworkGrid.of(state["grid"]))
         self.masks, self.history, self.step_count = state["masks"], state["history"], state["step_count"]
 
     def _made_with(self) -> dict[str, Any]:

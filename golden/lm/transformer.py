@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from golden.surrogate import silence
+
 
 class Product(nn.Module):
     """A matrix, prunable as a layer's kernel is, and a bias."""
@@ -56,17 +58,14 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return x (T, B, D) after the block, and the values (T, B, 3D + F) of all sources."""
-        first = self._silenced(self.norms[0](x))
+        first = silence(self.norms[0](x), self.threshold)
         q, k, v = (part.unflatten(2, (self.heads, -1)).permute(1, 2, 0, 3) for part in self.attend(first).chunk(3, 2))
         seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=self._distances(x))  # (B, heads, T, d)
-        second = self._silenced(seen.permute(2, 0, 1, 3).flatten(2))
+        second = silence(seen.permute(2, 0, 1, 3).flatten(2), self.threshold)
         x = x + self.project(second)
-        third = self._silenced(self.norms[1](x))
-        fourth = self._silenced(functional.relu(self.expand(third)))
+        third = silence(self.norms[1](x), self.threshold)
+        fourth = silence(functional.relu(self.expand(third)), self.threshold)
         return x + self.contract(fourth), torch.cat([first, second, third, fourth], dim=2)
-
-    def _silenced(self, x: Tensor) -> Tensor:
-        return functional.hardshrink(x, self.threshold)
 
     def _distances(self, x: Tensor) -> Tensor:
         """Return what is added to scores, (heads, T, T): slopes m of 1/4, 1/16, ... a step, and nothing from later."""
