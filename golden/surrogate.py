@@ -51,5 +51,5 @@ class Fire(torch.autograd.Function):
 
 
 def silence(x: Tensor, threshold: float) -> Tensor:
-    """Set values of at most this magnitude to 0; the gradient is that of x, so that what is silent can become active."""
+    """Set values of at most this magnitude to 0; the gradient is that of x, so that the silent can become active."""
     return x + (functional.hardshrink(x, threshold) - x).detach() if threshold else x
