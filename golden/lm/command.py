@@ -1,30 +1,27 @@
-"""The part of ``python -m golden.train`` that trains language models: options, files, progress."""
+"""The part of ``python -m golden.train`` that trains language models: options and tables."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from golden.checkpoint import TrainingError
 from golden.fit import Record
+from golden.layers import ModelError
 from golden.lm import distributed
 from golden.lm.corpus import CorpusError, load_corpus
+from golden.lm.logged import LoggedRun, trainer_of
 from golden.lm.settings import PRESETS, Settings, preset
-from golden.lm.steps import STEPS, check_steps, default_steps
-from golden.lm.trainer import Trainer
-from golden.lm.weights import load_weights, save_weights
+from golden.lm.steps import STEPS
 
 EPILOG = """examples:
   python -m golden.train lm --corpus ptb --preset small --sparsity 0.85
@@ -101,17 +98,11 @@ def run(options: argparse.Namespace) -> int:
         if options.threads:
             torch.set_num_threads(options.threads)
         corpus = load_corpus(options.corpus, options.data)
-        plain = settings.cell != "egru"
-        steps = options.steps or ("plain" if plain else default_steps(device, versatile=settings.versatile))
-        precision = options.precision or ("float32" if steps == "plain" or device.type == "cpu" else "bfloat16")
-        dtype = getattr(torch, precision)
-        check_steps(steps, device, dtype, versatile=settings.versatile)
-        init = None if options.init is None else load_weights(options.init)
-        trainer = Trainer(settings, corpus, device, steps, dtype, init)
+        trainer = trainer_of(settings, corpus, device, options.steps, options.precision, options.init)
         directory = options.out or Path("build") / f"lm-{options.corpus}-{settings.cell}"
         run_ = LoggedRun(trainer, directory, options, began)
         finished = run_.train(console)
-    except (TrainingError, CorpusError) as error:
+    except (TrainingError, CorpusError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -125,98 +116,6 @@ def run(options: argparse.Namespace) -> int:
         console.print(f"stopped at the time limit after epoch {len(trainer.history) - 1}; --resume goes on")
     console.print(f"written to {directory}")
     return 0
-
-
-class LoggedRun:
-    """A run of training with its files: log, checkpoint, and weights in few bytes."""
-
-    def __init__(self, trainer: Trainer, directory: Path, options: argparse.Namespace, began: float) -> None:
-        self.trainer, self.directory, self.options = trainer, directory, options
-        self.began, self.saved = began, time.monotonic()
-        self.leader = distributed.rank() == 0
-        self.metrics: Record = {}
-        self.checkpoint = directory / "lm.checkpoint"
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrainingError(f"cannot write to {directory} ({error.strerror}); choose another folder") from None
-        if options.resume and self.checkpoint.exists():
-            trainer.load(self.checkpoint)
-        self.first = len(trainer.history)
-
-    def origin(self) -> Record:
-        """Return the first line of the log: everything on which the result depends."""
-        trainer, device = self.trainer, self.trainer.device
-        return {
-            "command": "python -m golden.train " + " ".join(sys.argv[1:]),
-            "corpus": trainer.corpus.name,
-            "settings": asdict(trainer.settings),
-            "init": [str(path) for path in self.options.init or ()],
-            "steps": trainer.steps,
-            "precision": str(trainer.dtype).removeprefix("torch."),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            "processes": distributed.world(),
-            "threads": torch.get_num_threads(),
-            "versions": {"python": sys.version.split()[0], "torch": torch.__version__},
-            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-        }
-
-    def train(self, console: Console) -> bool:
-        """Train up to the last epoch or the time limit, log every epoch; return whether the last epoch was reached."""
-        trainer, total = self.trainer, self.trainer.settings.epochs
-        columns = BarColumn(bar_width=8), TextColumn("{task.fields[state]}"), TimeRemainingColumn(compact=True)
-        bar = Progress(*columns, console=console)
-        with (self.directory / "lm.jsonl").open("w") if self.leader else nullcontext() as log, bar:
-
-            def write(record: Record) -> None:
-                if log is not None:
-                    log.write(json.dumps(record) + "\n")
-                    log.flush()
-
-            write(self.origin())
-            for record in trainer.history:
-                write(record)
-            task = bar.add_task("epochs", total=total, completed=len(trainer.history), state="")
-
-            def progress(done: int, steps: int) -> None:
-                bar.update(task, completed=len(trainer.history) + done / steps)
-
-            while len(trainer.history) < total:
-                if not self._time_for_an_epoch():
-                    self._save()
-                    return False
-                record = trainer.epoch(progress)
-                write(record)
-                bar.update(task, completed=len(trainer.history), state=_state(record))
-                if time.monotonic() - self.saved > 60 * self.options.checkpoint_every:
-                    self._save()
-            self._save()
-            bar.update(task, state="measuring valid and test")
-            self.metrics = trainer.test() | {"sparsity": trainer.history[-1]["sparsity"]}
-            write({"metrics": self.metrics})
-        return True
-
-    def _time_for_an_epoch(self) -> bool:
-        limit = self.options.time_limit
-        if limit is None:
-            return True
-        elapsed, ran = time.monotonic() - self.began, len(self.trainer.history) - self.first
-        each = elapsed / ran if ran else 0.0
-        return distributed.agree(elapsed + 1.2 * each < 60 * limit, self.trainer.device)
-
-    def _save(self) -> None:
-        if self.leader:
-            self.trainer.save(self.checkpoint)
-            save_weights(self.trainer.model.used_state(), self.directory / "lm")
-        self.saved = time.monotonic()
-
-
-def _state(record: Record) -> str:
-    activity = " ".join(f"{share:.0%}" for share in record["valid_activity"])
-    return (
-        f"pruned {record['sparsity']:.0%}  train {record['perplexity']:.1f}  valid {record['valid_perplexity']:.1f}  "
-        f"active {activity}  {record['seconds']:.1f} s"
-    )
 
 
 def result_table(metrics: Record) -> Table:

@@ -21,7 +21,8 @@ from golden.prune import prunable, sparsity_of
 def measure(model: LanguageModel, inputs: Tensor, targets: Tensor, bptt: int) -> dict[str, Any]:
     """Run over tokens (steps, B), the state carried from window to window, and return what the model achieves.
 
-    perplexity; activity, of each layer; sparsity, of each layer's weights; macs and macs_with_decoder, a token.
+    perplexity; activity, of each layer; sparsity, of each layer's weights; macs, macs_of_inputs (those of them that
+    folding the embedding saves) and macs_with_decoder, a token.
     """
     model.eval()
     state, losses, fires, read = None, [], [], []
@@ -43,6 +44,7 @@ def measure(model: LanguageModel, inputs: Tensor, targets: Tensor, bptt: int) ->
         "activity": [layer.mean().item() for layer in active],
         "sparsity": [sparsity_of(prunable(layer, readout=False)) for layer in model.layers],
         "macs": macs,
+        "macs_of_inputs": work.inputs,
         "macs_with_decoder": macs + decoder,
     }
 

@@ -61,7 +61,7 @@ def test_time_limit_stops_and_resume_goes_on_as_if_unbroken(data, trained, tmp_p
             break
         clock = Clock()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("golden.lm.command.time.monotonic", clock)
+            patch.setattr("golden.lm.logged.time.monotonic", clock)
             assert run(data, tmp_path, "--time-limit", "0.5", "--resume") == 0
         epochs.append(len(lines(tmp_path)))
     assert len(set(epochs)) > 2  # it took several pieces

@@ -1,0 +1,151 @@
+"""A run of training a language model with its files and its progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from golden.checkpoint import TrainingError
+from golden.fit import Record
+from golden.lm import distributed
+from golden.lm.corpus import Corpus
+from golden.lm.settings import Settings
+from golden.lm.steps import check_steps, default_steps
+from golden.lm.trainer import Trainer
+from golden.lm.weights import load_weights, save_weights
+
+
+def trainer_of(
+    settings: Settings,
+    corpus: Corpus,
+    device: torch.device,
+    steps: str | None = None,
+    precision: str | None = None,
+    init: Sequence[Path] | None = None,
+) -> Trainer:
+    """Return a trainer; who computes the steps, and in what precision, are the fastest that work if not given.
+
+    Raises
+    ------
+    TrainingError
+        If they do not go together, or the weights to start from do not fit.
+    """
+    plain = settings.cell != "egru"
+    steps = steps or ("plain" if plain else default_steps(device, versatile=settings.versatile))
+    precision = precision or ("float32" if steps == "plain" or device.type == "cpu" else "bfloat16")
+    dtype = getattr(torch, precision)
+    check_steps(steps, device, dtype, versatile=settings.versatile)
+    return Trainer(settings, corpus, device, steps, dtype, None if init is None else load_weights(init))
+
+
+class LoggedRun:
+    """A run of training with its files: log, checkpoint, and weights in few bytes.
+
+    ``options`` are those of the command that say when to stop, save, resume and what to start from; ``program`` is what
+    the command in the log begins with.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        directory: Path,
+        options: argparse.Namespace,
+        began: float,
+        program: str = "golden.train",
+    ) -> None:
+        self.trainer, self.directory, self.options = trainer, directory, options
+        self.program, self.began, self.saved = program, began, time.monotonic()
+        self.leader = distributed.rank() == 0
+        self.metrics: Record = {}
+        self.checkpoint = directory / "lm.checkpoint"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"cannot write to {directory} ({error.strerror}); choose another folder") from None
+        if options.resume and self.checkpoint.exists():
+            trainer.load(self.checkpoint)
+        self.first = len(trainer.history)
+
+    def origin(self) -> Record:
+        """Return the first line of the log: everything on which the result depends."""
+        trainer, device = self.trainer, self.trainer.device
+        return {
+            "command": f"python -m {self.program} " + " ".join(sys.argv[1:]),
+            "corpus": trainer.corpus.name,
+            "settings": asdict(trainer.settings),
+            "init": [str(path) for path in self.options.init or ()],
+            "steps": trainer.steps,
+            "precision": str(trainer.dtype).removeprefix("torch."),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "processes": distributed.world(),
+            "threads": torch.get_num_threads(),
+            "versions": {"python": sys.version.split()[0], "torch": torch.__version__},
+            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        }
+
+    def train(self, console: Console) -> bool:
+        """Train up to the last epoch or the time limit, log every epoch; return whether the last epoch was reached."""
+        trainer, total = self.trainer, self.trainer.settings.epochs
+        columns = BarColumn(bar_width=8), TextColumn("{task.fields[state]}"), TimeRemainingColumn(compact=True)
+        bar = Progress(*columns, console=console)
+        with (self.directory / "lm.jsonl").open("w") if self.leader else nullcontext() as log, bar:
+
+            def write(record: Record) -> None:
+                if log is not None:
+                    log.write(json.dumps(record) + "\n")
+                    log.flush()
+
+            write(self.origin())
+            for record in trainer.history:
+                write(record)
+            task = bar.add_task("epochs", total=total, completed=len(trainer.history), state="")
+
+            def progress(done: int, steps: int) -> None:
+                bar.update(task, completed=len(trainer.history) + done / steps)
+
+            while len(trainer.history) < total:
+                if not self._time_for_an_epoch():
+                    self._save()
+                    return False
+                record = trainer.epoch(progress)
+                write(record)
+                bar.update(task, completed=len(trainer.history), state=_state(record))
+                if time.monotonic() - self.saved > 60 * self.options.checkpoint_every:
+                    self._save()
+            self._save()
+            bar.update(task, state="measuring valid and test")
+            self.metrics = trainer.test() | {"sparsity": trainer.history[-1]["sparsity"]}
+            write({"metrics": self.metrics})
+        return True
+
+    def _time_for_an_epoch(self) -> bool:
+        limit = self.options.time_limit
+        if limit is None:
+            return True
+        elapsed, ran = time.monotonic() - self.began, len(self.trainer.history) - self.first
+        each = elapsed / ran if ran else 0.0
+        return distributed.agree(elapsed + 1.2 * each < 60 * limit, self.trainer.device)
+
+    def _save(self) -> None:
+        if self.leader:
+            self.trainer.save(self.checkpoint)
+            save_weights(self.trainer.model.used_state(), self.directory / "lm")
+        self.saved = time.monotonic()
+
+
+def _state(record: Record) -> str:
+    activity = " ".join(f"{share:.0%}" for share in record["valid_activity"])
+    return (
+        f"pruned {record['sparsity']:.0%}  train {record['perplexity']:.1f}  valid {record['valid_perplexity']:.1f}  "
+        f"active {activity}  {record['seconds']:.1f} s"
+    )
