@@ -118,7 +118,7 @@ def broadcaster() -> Bench:
     ends_step = tag.readout | tag.output
     input_taken = unit.input.valid & unit.input.ready
     bench.prove(
-        ends == (finals.all() & (tag.readout | unit.lanes_ready) & (~ends_step | unit.output.ready) & ~input_taken)
+        ends == (finals.all() & (tag.readout | unit.lanes_ready) & (~ends_step | unit.output.ready) & ~unit.input.ready)
     )
     with m.If(ends):
         bench.prove((given == ends_step) & (unit.layer_end == ~tag.readout) & (~given | (item.ending == tag.ending)))
@@ -127,9 +127,9 @@ def broadcaster() -> Bench:
     m.d.sync += [finals[u].eq((finals[u] | (taken[u] & results[u].tag.final)) & ~ends) for u in units]
     m.d.sync += [begun.eq((begun | Cat(taken).any()) & ~ends), tag.eq(job)]
 
-    # Input goes to the lanes when nothing else was there a cycle before, and no end of input went.
+    # Input goes to the lanes when it and nothing else was there a cycle before, and no end of input went.
     others = finals.all() | Cat(unit.results[u].valid & full[u] & ~finals[u] for u in units).any()
-    bench.prove(here.inputs_turn == bench.past((~others | ends) & ~unit.input_end))
+    bench.prove(here.inputs_turn == bench.past(unit.input.valid & (~others | ends) & ~unit.input_end))
     bench.prove(unit.input.ready == (here.inputs_turn & unit.input_allowed & unit.lanes_ready))
     bench.prove(unit.input_end == (input_taken & (unit.input.payload.kind == EventKind.INPUT_END)))
     with m.If(input_taken):

@@ -42,7 +42,8 @@ def cell_group(lanes: int) -> Bench:
         bench.prove(~readout | ~Cat(updates[k:]).any())
 
     count, _ = fill(bench, queue, group.RESULTS_DEPTH)
-    bench.prove(here.kept == count + sum(readouts[1:]) + sum(updates[1:]))
+    # What is released counts a cycle later.
+    bench.prove(here.kept == count + sum(readouts[1:]) + sum(updates[1:]) + here.released)
     bench.prove(here.kept + here.valid[0] <= group.RESULTS_DEPTH)
     bench.cover(count == group.RESULTS_DEPTH - 1)
     return bench

@@ -101,12 +101,13 @@ def largest() -> Bench:
     with m.Elif(output.argmax_only):
         bench.prove(~out.valid | bench.past(out.valid & ~out.ready))  # nothing else is sent
 
-    bench.prove(here.best_valid == has_any)
+    bench.prove(here.held_valid == has_any)
     bench.prove(has_any | ~(follows | some))
-    with m.If(here.best_valid):
-        bench.prove(here.best.index >= output.base)
-        index = seen(here.best.index, output.base)
-        bench.prove(right(index, here.best.value, follows, some, its_index, its_value))
+    with m.If(has_any):
+        for place in (here.held, here.largest):
+            bench.prove(place.index >= output.base)
+        index = seen(here.largest.index, output.base)
+        bench.prove(right(index, here.largest.value, follows, some, its_index, its_value))
     bench.cover(ended & bench.past(follows & some & (its_value == -2) & (some_value == -1)) & output.argmax_only)
     bench.cover(
         ended & bench.past(some & follows) & (output.best_index == 3) & (then[2] == 4) & (then[3] == some_value)

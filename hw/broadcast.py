@@ -191,15 +191,16 @@ class Broadcaster(wiring.Component):
     """Merge results of the cell units, ends of layers and input into one stream of events for all lanes.
 
     One item a cycle; results first, then the end of their layer, then input, but a result that comes after a cycle
-    that left none gives way to input that is there. An event is sent only when every lane has room. The end of a layer
-    follows the ``final`` result of every cell unit; until then no result of a later job is taken. Results that carry
-    nothing but ``final`` take no turn.
+    that left none and had input gives way to further input. An event is sent only when every lane has room. The end
+    of a layer follows the ``final`` result of every cell unit; until then no result of a later job is taken. Results
+    that carry nothing but ``final`` take no turn.
 
     Members
     -------
     results : In(stream.Signature(Result)).array(cell_units)
     input : In(stream.Signature(Event)), input_allowed : In(1)
-        Nothing is taken in the cycle after an end of input, which may withdraw the permission.
+        Nothing is taken in the cycle after an end of input, which may withdraw the permission, or in the first cycle in
+        which there is input.
     lanes_ready : In(1)
     event : Out(Event), valid : Out(1)
     output : Out(stream.Signature(OutputItem))
@@ -231,12 +232,13 @@ class Broadcaster(wiring.Component):
         waiting, chosen, may_go = (Signal(config.cell_units, name=name) for name in ("waiting", "chosen", "may_go"))
         result = Signal(Result(config))
         tag = Signal(JobTag(config))  # of the job that is being delivered
-        # Whether it is the input's turn is decided a cycle before, so that what holds the input has not far to hear.
-        inputs_turn, input_goes, ends = Signal(), Signal(), Signal()
-        m.d.sync += inputs_turn.eq(~waiting.any() & (~delivered.all() | ends) & ~self.input_end)
+        # Whether it is the input's turn is decided a cycle before: what holds it has not far to hear, and results need
+        # not know whether there is input now.
+        inputs_turn, takes_input, ends = Signal(), Signal(), Signal()
+        m.d.sync += inputs_turn.eq(self.input.valid & ~waiting.any() & (~delivered.all() | ends) & ~self.input_end)
         m.d.comb += [
-            self.input.ready.eq(inputs_turn & self.input_allowed & self.lanes_ready),
-            input_goes.eq(self.input.valid & self.input.ready),
+            takes_input.eq(inputs_turn & self.input_allowed & self.lanes_ready),
+            self.input.ready.eq(takes_input),
             chosen.eq(waiting & -waiting),
         ]
         for index, candidate in enumerate(self.results):
@@ -247,7 +249,7 @@ class Broadcaster(wiring.Component):
                 waiting[index].eq(offered & ~is_empty),
                 # Found out for each beside the choice between them, not behind it.
                 may_go[index].eq((~is_event | self.lanes_ready) & (~to_output | self.output.ready)),
-                candidate.ready.eq(((offered & is_empty) | (chosen[index] & may_go[index])) & ~input_goes),
+                candidate.ready.eq(((offered & is_empty) | (chosen[index] & may_go[index])) & ~takes_input),
             ]
             with m.If(chosen[index]):
                 m.d.comb += result.eq(payload)
@@ -259,11 +261,11 @@ class Broadcaster(wiring.Component):
         is_event = result.kind == ResultKind.EVENT
         to_output = (result.kind == ResultKind.LOGIT) | (is_event & result.tag.output)
 
-        with m.If(input_goes):
+        with m.If(takes_input):
             m.d.comb += [
                 event.eq(self.input.payload),
-                valid.eq(1),
-                self.input_end.eq(event.kind == EventKind.INPUT_END),
+                valid.eq(self.input.valid),
+                self.input_end.eq(self.input.valid & (event.kind == EventKind.INPUT_END)),
             ]
         with m.Elif(waiting.any()):
             m.d.comb += [

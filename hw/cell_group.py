@@ -9,7 +9,7 @@ from hw.cell_egru import CellEgru
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.event import INDEX_BITS, Drain, Job, Result, ResultKind, UnitUpdate
-from hw.loader import LayerDescription, LoadKind, LoadWrite
+from hw.loader import CellWrite, LayerDescription, LoadKind, LoadWrite
 from hw.queue import Queue
 from hw.scheduler import Scheduler
 from hw.vendor.generic import MEMORY_LATENCY, PartedMemory, PipelinedMemory, Relay
@@ -86,12 +86,19 @@ class CellGroup(wiring.Component):
         # Buses to all cell units end in registers of each.
         m.submodules.start_relay = start_relay = Relay(1)
         m.submodules.job_relay = job_relay = Relay(Job(config))
-        m.submodules.load_relay = load_relay = Relay(LoadWrite(config))
-        load = load_relay.o
+        m.submodules.load_relay = load_relay = Relay(CellWrite(config))
+        load, selected = load_relay.o, self.load.valid & (self.load.select == self._number)
         m.d.comb += [
             start_relay.i.eq(self.start),
             job_relay.i.eq(self.job),
-            load_relay.i.eq(self.load),
+            *(
+                load_relay.i.biases[gate].eq(selected & (self.load.kind.as_value() == LoadKind.BIAS.value + gate))
+                for gate in range(len(GATES))
+            ),
+            load_relay.i.unit.eq(selected & (self.load.kind == LoadKind.UNIT)),
+            load_relay.i.state.eq(selected & (self.load.kind == LoadKind.STATE)),
+            load_relay.i.address.eq(self.load.address),
+            load_relay.i.data.eq(self.load.data),
         ]
 
         m.d.comb += [
@@ -140,16 +147,13 @@ class CellGroup(wiring.Component):
                 choices.append(chosen)
         m.d.comb += cell.sums.eq(choices[0])
 
-        selected = Signal()
-        m.d.comb += selected.eq(load.valid & (load.select == self._number))
         m.submodules.biases = biases = PartedMemory(
             shape=signed(config.acc_bits), parts=len(GATES), depth=depth, distributed=distributed
         )
-        is_bias = Cat(load.kind.as_value() == LoadKind.BIAS.value + gate for gate in range(len(GATES)))
         m.d.comb += [
             biases.read_addr.eq(addresses[after_sums(-MEMORY_LATENCY)]),
             cell.bias.eq(biases.read_data),
-            biases.write_en.eq(Mux(selected, is_bias, 0)),
+            biases.write_en.eq(load.biases),
             biases.write_addr.eq(load.address),
             biases.write_data.eq(load.data),
         ]
@@ -186,7 +190,7 @@ class CellGroup(wiring.Component):
                 )
             ),
             cell.threshold.eq(unit.threshold),
-            units.write_en.eq(selected & (load.kind == LoadKind.UNIT)),
+            units.write_en.eq(load.unit),
             units.write_addr.eq(load.address),
             units.write_data.eq(load.data),
         ]
@@ -198,7 +202,7 @@ class CellGroup(wiring.Component):
                 Mux(valid[state_addr_at] & ~tags[state_addr_at].readout, addresses[state_addr_at], self.state_addr)
             ),
             cell.h.eq(Mux(tags[after_sums(CellEgru.STATE_AT)].fresh, 0, states.read_data.h)),
-            states.write_en.eq(is_update | (selected & (load.kind == LoadKind.STATE))),
+            states.write_en.eq(is_update | load.state),
         ]
         m.d.comb += self.state.eq(delay(m, states.read_data, 1, "state"))
         with m.If(is_update):
@@ -245,7 +249,7 @@ class CellGroup(wiring.Component):
         kept = Signal(range(self.RESULTS_DEPTH + 2))
         released = Signal(2)
         taken = delay(m, self.results.valid & self.results.ready, config.hops - 1, "taken", init=0)
-        m.d.comb += released.eq(taken + ((is_logit | is_update) & ~has_result))
+        m.d.sync += released.eq(taken + ((is_logit | is_update) & ~has_result))
         m.d.sync += kept.eq(kept + scheduler.grant - released)
         m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2)
         return m

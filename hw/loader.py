@@ -3,7 +3,7 @@
 Format: docs/memory-image.md.
 """
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import crc, data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,9 +12,7 @@ from golden.image import Kind
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.errors import Error
-from hw.word_check import NETWORK_FIELDS, Owner, WordCheck, memory_depths
-
-DESCRIPTION_BITS = 3  #: of an address in the description of a network or a layer
+from hw.word_check import DESCRIPTION_BITS, NETWORK_FIELDS, Owner, WordCheck, memory_depths
 
 
 class LoadKind(enum.Enum, shape=unsigned(4)):
@@ -53,6 +51,15 @@ class LaneWrite(data.StructLayout):
         super().__init__({
             "directory": 1, "entry": 1, "address": max(config.source_bits, config.entry_bits),
             "data": config.directory_bits,
+        })  # fmt: skip
+
+
+class CellWrite(data.StructLayout):
+    """One write to a cell unit, if it is the unit's: which memories it goes to, address, data."""
+
+    def __init__(self, config: CoreConfig):
+        super().__init__({
+            "biases": len(GATES), "unit": 1, "state": 1, "address": config.unit_bits, "data": config.load_bits,
         })  # fmt: skip
 
 
@@ -101,8 +108,8 @@ class Record(data.Struct):
     """The record under way: its kind and number, what there is of that number, the data words that are left, and where
     the next one goes.
 
-    ``inside``: the address is, of the memory of this kind; ``offset``: words of a directory entry that came, the first
-    of which is ``low``.
+    ``inside``: the address is, of the memory or the description of this kind; ``offset``: words of a directory entry
+    that came, the first of which is ``low``.
     """
 
     kind: LoadKind
@@ -151,7 +158,9 @@ class Loader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.check = check = WordCheck(self._config)
-        m.submodules.crc = checksum = crc.catalog.CRC32_ISO_HDLC(data_width=32).create()
+        is_checked, is_first = Signal(), Signal()
+        # It begins anew by a reset rather than its ``start``, which every bit would have to look at.
+        m.submodules.crc = checksum = ResetInserter(is_first)(crc.catalog.CRC32_ISO_HDLC(data_width=32).create())
 
         # Words come from afar, and comparisons take carry chains: a register, all comparisons, and another register.
         m.d.comb += self.i.ready.eq(1)
@@ -162,14 +171,15 @@ class Loader(wiring.Component):
         m.d.comb += [check.word.eq(coming), check.checksum.eq(checksum.crc)]
 
         started = Signal()  # BEGIN came
+        failed = Signal()
         record = Signal(Record, reset_less=True)
+        takes = Signal()
+        m.d.comb += takes.eq(valid & ~failed)
 
         # What is done with a word is done a cycle after it is decided: the checksum...
-        is_checked, is_first = Signal(), Signal()
         m.d.comb += [
             checksum.data.eq(delay(m, word, 1, "checked")),
             checksum.valid.eq(delay(m, is_checked, 1, "is_checked", init=0)),
-            checksum.start.eq(delay(m, is_first, 1, "is_first")),
         ]
         # ... and writes: the bus to all memories begins with a register.
         write = Signal(LoadWrite(self._config), reset_less=True)
@@ -206,17 +216,17 @@ class Loader(wiring.Component):
 
         def fail(reason):
             m.d.comb += error.eq(reason)
-            m.next = "FAILED"
+            m.d.sync += failed.eq(1)
 
         def restart():
             with m.If(self.restart):
-                m.d.sync += started.eq(0)
+                m.d.sync += [started.eq(0), failed.eq(0)]
                 m.next = "HEADER"
 
         with m.FSM():
             with m.State("HEADER"):
                 kind = LoadKind(word[24:28])
-                with m.If(valid):
+                with m.If(takes):
                     m.d.sync += [
                         record.kind.eq(kind),
                         record.select.eq(word[16:24]),
@@ -238,26 +248,28 @@ class Loader(wiring.Component):
                 restart()
 
             with m.State("ADDRESS"):
-                with m.If(valid):
+                with m.If(takes):
                     m.d.comb += is_checked.eq(record.kind != LoadKind.END)
-                    m.d.sync += [record.address.eq(word), record.offset.eq(0), record.inside.eq(found.inside.units)]
-                    with m.If(record.kind == LoadKind.DIRECTORY):
-                        m.d.sync += record.inside.eq(found.inside.directory)
-                    with m.If(record.kind == LoadKind.ENTRY):
-                        m.d.sync += record.inside.eq(found.inside.entries)
+                    m.d.sync += [record.address.eq(word), record.offset.eq(0)]
+                    with m.Switch(record.kind):
+                        with m.Case(LoadKind.BEGIN, LoadKind.NETWORK, LoadKind.LAYER):
+                            m.d.sync += record.inside.eq(found.is_description)
+                        with m.Case(LoadKind.DIRECTORY):
+                            m.d.sync += record.inside.eq(found.inside.directory)
+                        with m.Case(LoadKind.ENTRY):
+                            m.d.sync += record.inside.eq(found.inside.entries)
+                        with m.Default():
+                            m.d.sync += record.inside.eq(found.inside.units)
                     m.next = "DATA"
                 restart()
 
             with m.State("DATA"):
-                with m.If(valid):
+                with m.If(takes):
                     m.d.comb += is_checked.eq(record.kind != LoadKind.END)
                     m.d.sync += [record.remaining.eq(record.remaining - 1), record.address.eq(record.address + 1)]
                     with m.If(record.remaining == 1):
                         m.next = "HEADER"
                     self._take_word(m, record, word, found, writes, describes, started, told, fail)
-                restart()
-
-            with m.State("FAILED"):
                 restart()
         return m
 
@@ -271,7 +283,11 @@ class Loader(wiring.Component):
     def _take_word(self, m, record, word, found, writes, describes, started, told, fail):
         """Check one data word of a record, and tell what is to be done with it."""
         depths = memory_depths(self._config)
-        beyond = record.address[DESCRIPTION_BITS:].any()  # of a description
+
+        # A record that begins inside goes on to the last row: of the address it takes the bits that a row has.
+        def leaves_after(last):
+            with m.If(record.address[: max(1, last.bit_length())] == last):
+                m.d.sync += record.inside.eq(0)
 
         def write_to(memory, good):
             m.d.comb += told.eq(Detail.ADDRESS)
@@ -279,31 +295,37 @@ class Loader(wiring.Component):
                 m.d.comb += writes.eq(1)
             with m.Else():
                 fail(Error.LOAD_RANGE)
-            # A record that begins inside goes on to the last row.
-            with m.If(record.address == depths[memory] - 1):
-                m.d.sync += record.inside.eq(0)
+            leaves_after(depths[memory] - 1)
+
+        place = Signal(DESCRIPTION_BITS)
+        m.d.comb += place.eq(record.address)
 
         with m.Switch(record.kind):
-            with m.Case(LoadKind.BEGIN), m.Switch(record.address):
-                for index, (good, error) in enumerate((
-                    (found.is_magic, Error.LOAD_ORDER), (found.is_version, Error.LOAD_ORDER),
-                    (found.is_config, Error.LOAD_CONFIG), (found.has_wide_sums, Error.LOAD_CAPACITY),
-                )):  # fmt: skip
-                    with m.Case(index), m.If(~good):
-                        fail(error)
+            with m.Case(LoadKind.BEGIN):
+                leaves_after((1 << DESCRIPTION_BITS) - 1)
+                with m.If(record.inside), m.Switch(place):
+                    for index, (good, error) in enumerate((
+                        (found.is_magic, Error.LOAD_ORDER), (found.is_version, Error.LOAD_ORDER),
+                        (found.is_config, Error.LOAD_CONFIG), (found.has_wide_sums, Error.LOAD_CAPACITY),
+                    )):  # fmt: skip
+                        with m.Case(index), m.If(~good):
+                            fail(error)
 
             with m.Case(LoadKind.NETWORK):
-                m.d.comb += describes.eq(~beyond)
-                for index, name in enumerate(NETWORK_FIELDS):
-                    with m.If((record.address == index) & ~found.network[name]):
-                        fail(Error.LOAD_CAPACITY)
+                m.d.comb += describes.eq(record.inside)
+                leaves_after((1 << DESCRIPTION_BITS) - 1)
+                with m.If(record.inside), m.Switch(place):
+                    for index, name in enumerate(NETWORK_FIELDS):
+                        with m.Case(index), m.If(~found.network[name]):
+                            fail(Error.LOAD_CAPACITY)
 
             with m.Case(LoadKind.LAYER):
-                m.d.comb += describes.eq(record.owner.layer & ~beyond)
+                m.d.comb += describes.eq(record.owner.layer & record.inside)
+                leaves_after((1 << DESCRIPTION_BITS) - 1)
                 with m.If(~record.owner.layer):
                     m.d.comb += told.eq(Detail.SELECT)
                     fail(Error.LOAD_RANGE)
-                with m.Elif((record.address == 0) & ~found.has_rows):
+                with m.Elif(record.inside & (place == 0) & ~found.has_rows):
                     fail(Error.LOAD_CAPACITY)
 
             with m.Case(LoadKind.DIRECTORY):

@@ -1,6 +1,6 @@
 """The output: logits or events of the last layer as a stream, one packet a step, and the largest of them."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,16 +44,19 @@ class Output(wiring.Component):
         # Indices are compared as they come, so that no subtraction goes before.
         shape = data.StructLayout({"index": INDEX_BITS, "value": item.value.shape()})
         held, held_valid = Signal(shape, reset_less=True), Signal()
-        best, best_valid = Signal(shape, reset_less=True), Signal()
-        better = ~best_valid | (item.value > best.value) | ((item.value == best.value) & (item.index < best.index))
+        # The best of all before the one held; whether that is better still is known, so that it moves a cycle later.
+        best, held_is_best = Signal(shape, reset_less=True), Signal()
+        largest = data.View(shape, Mux(held_is_best, held.as_value(), best.as_value()))
         free = ~self.o.valid | self.o.ready
+
+        def beats(one, other):
+            return Cat(~one.index, one.value).as_signed() > Cat(~other.index, other.value).as_signed()
 
         m.d.comb += [self.i.ready.eq(free), self.empty.eq(~self.o.valid & ~held_valid)]
         with m.If(free):
             m.d.sync += self.o.valid.eq(0)
         with m.If(free & self.i.valid):
-            last = data.View(shape, Mux(self.argmax_only, best.as_value(), held.as_value()))
-            some = Mux(self.argmax_only, best_valid, held_valid)
+            last = data.View(shape, Mux(self.argmax_only, largest.as_value(), held.as_value()))
             m.d.sync += [
                 self.o.valid.eq(item.end | (held_valid & ~self.argmax_only)),
                 o.index.eq(last.index - self.base),
@@ -63,16 +66,16 @@ class Output(wiring.Component):
                 held_valid.eq(~item.end),
                 held.index.eq(item.index),
                 held.value.eq(item.value),
+                held_is_best.eq(~held_valid | Mux(held_is_best, beats(item, held), beats(item, best))),
             ]
+            with m.If(held_is_best):
+                m.d.sync += best.eq(held)
             with m.If(item.end):
                 m.d.sync += [
-                    best_valid.eq(0),
-                    self.best_index.eq(best.index - self.base),
-                    self.best_value.eq(best.value),
-                    self.best_valid.eq(best_valid),
+                    self.best_index.eq(largest.index - self.base),
+                    self.best_value.eq(largest.value),
+                    self.best_valid.eq(held_valid),
                 ]
-                with m.If(~some):
+                with m.If(~held_valid):
                     m.d.sync += [o.index.eq(NULL_INDEX), o.value.eq(0)]
-            with m.Elif(better):
-                m.d.sync += [best.index.eq(item.index), best.value.eq(item.value), best_valid.eq(1)]
         return m

@@ -52,8 +52,9 @@ class Scheduler(wiring.Component):
         last_row, one_left = Signal(config.row_bits), Signal()
 
         # The first lane of those that may: each finds out for itself.
-        grants = Signal(lanes)
+        grants, granting = Signal(lanes), Signal()
         m.d.comb += [
+            granting.eq(self.room & eligible.any()),
             *(grants[lane].eq(self.room & eligible[lane] & ~eligible[:lane].any()) for lane in range(lanes)),
             self.blocked.eq(eligible.any() & ~self.room),
             self.idle.eq(~pending.any()),
@@ -62,7 +63,7 @@ class Scheduler(wiring.Component):
         for lane in range(lanes):
             with m.If(grants[lane]):
                 m.d.comb += [granted_lane.eq(lane), granted_row.eq(rows[lane])]
-        m.d.sync += self.grant.eq(grants.any())
+        m.d.sync += self.grant.eq(granting)
         m.d.comb += [
             tag.eq(job.tag),
             tag.final.eq(one_left),
@@ -96,7 +97,7 @@ class Scheduler(wiring.Component):
             ]
         with m.Else():
             m.d.sync += [pending.eq(still_pending), eligible.eq(still_pending & ready)]
-            with m.If(grants.any()):
+            with m.If(granting):
                 m.d.sync += [left.eq(left - 1), one_left.eq(left == 2)]
             for lane, row in enumerate(rows):
                 with m.If(grants[lane]):

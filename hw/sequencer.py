@@ -36,7 +36,7 @@ class Sequencer(wiring.Component):
     input_bank : Out(1)
         Bank of layer 0 at the step whose input comes next.
     between_steps : Out(1)
-        Every unit of the steps whose input has ended has been granted.
+        Every unit of the steps whose input has ended has been granted; told a cycle late.
     state_written : In(1)
         The next step starts from the states in memory rather than from 0.
     """
@@ -51,7 +51,7 @@ class Sequencer(wiring.Component):
             "network": In(NetworkDescription(config)),
             "start": Out(1), "job": Out(Job(config)), "cells_idle": In(1), "sweep": Out(Drain(config)),
             "input_end": In(1), "input_ending": In(1), "layer_end": In(1), "input_ready": Out(1), "input_bank": Out(1),
-            "between_steps": Out(1), "state_written": In(1),
+            "between_steps": Out(1, init=1), "state_written": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -73,11 +73,16 @@ class Sequencer(wiring.Component):
         with m.If(self.input_end):
             m.d.sync += [input_step.eq(input_step + 1), endings.bit_select(input_step[0], 1).eq(self.input_ending)]
 
+        # What follows from the network alone is registered, and not reset: the network stays.
+        last, last_egru = (Signal(config.layer_bits, name=name, reset_less=True) for name in ("last", "last_egru"))
+        m.d.sync += [
+            last.eq(network.layer_count - 1),
+            last_egru.eq(network.layer_count - network.readout - 1),
+        ]
         is_first = layer == 0
-        is_last = layer + 1 == network.layer_count
+        is_last = layer == last
         is_readout = is_last & network.readout
         description = network.layers[layer]
-        egru_count = network.layer_count - network.readout
         ends_sequence = Mux(is_first, endings.bit_select(step[0], 1), ending)
         tag = self.job.tag
         m.d.comb += [
@@ -87,7 +92,7 @@ class Sequencer(wiring.Component):
             self.job.first_layer.eq(is_first),
             self.job.need_inputs.eq(step + 1),
             # Layer 0 waits for its own last step only, so it may start while later layers are still being walked.
-            self.job.need_layers.eq(Mux(is_first, layers_given - (egru_count - 1), layers_given)),
+            self.job.need_layers.eq(Mux(is_first, layers_given - last_egru, layers_given)),
             tag.readout.eq(is_readout),
             tag.layer.eq(layer),
             tag.bank.eq(~self.job.bank),
@@ -96,7 +101,7 @@ class Sequencer(wiring.Component):
             tag.ending.eq(ends_sequence),
         ]
         with m.If(self.layer_end):
-            with m.If(layers_ended + 1 == egru_count):
+            with m.If(layers_ended == last_egru):
                 m.d.sync += [layers_ended.eq(0), steps_ended.eq(steps_ended + 1)]
             with m.Else():
                 m.d.sync += layers_ended.eq(layers_ended + 1)
@@ -135,5 +140,5 @@ class Sequencer(wiring.Component):
 
         with m.If(self.state_written):
             m.d.sync += fresh.eq(0)
-        m.d.comb += self.between_steps.eq((layer == 0) & (input_step == step))
+        m.d.sync += self.between_steps.eq((layer == 0) & (input_step == step) & ~self.input_end)
         return m

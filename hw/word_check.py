@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from golden.image import MAGIC, VERSION
 from hw.config import CoreConfig
 
+DESCRIPTION_BITS = 3  #: of an address in the description of a network or a layer
 #: Fields of a network's record, in its order.
 NETWORK_FIELDS = ("inputs", "layer_count", "readout", "rows", "output_base", "outputs")
 
@@ -37,6 +38,7 @@ class Findings(data.Struct):
     network: data.StructLayout(dict.fromkeys(NETWORK_FIELDS, 1))
     has_rows: 1
     has_row: 1
+    is_description: 1  #: as an address: of a word of a description
     has_forward: 1
     has_recurrent: 1
     is_checksum: 1
@@ -81,6 +83,7 @@ class WordCheck(wiring.Component):
             ),
             found.has_rows.eq(count.any() & (rows_end <= config.rows)),
             found.has_row.eq(word[10:26] < config.rows),
+            found.is_description.eq(~word[DESCRIPTION_BITS:].any()),
             found.has_forward.eq(word[:16].any()),
             found.has_recurrent.eq(word[:16] != count),
             found.is_checksum.eq(word == self.checksum),
