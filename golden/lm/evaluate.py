@@ -24,11 +24,19 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from golden.float_reference import Floats
-from golden.lm.convert import ERRORS, add_arguments, calibrate, calibration_text, load_model, quantize_model, silent
-from golden.lm.convert import Progress as Tell
+from golden.lm.convert import (
+    ERRORS,
+    WEIGHTS,
+    add_arguments,
+    calibration_text,
+    load_model,
+    make_folder,
+)
 from golden.lm.corpus import columns, load_corpus
-from golden.lm.floating import FloatLanguageModel, FloatRunner
+from golden.lm.floating import FloatLanguageModel, FloatRunner, random_model
+from golden.lm.fold import Tell, calibrate, quantize_model, silent
 from golden.lm.integer import IntegerModel
+from golden.lm.settings import PRESETS, Settings, preset
 from golden.macs import egru_macs
 
 LOGITS = 1 << 22  #: held at a time
@@ -108,8 +116,8 @@ def work(model: FloatLanguageModel, macs: NDArray[np.int64]) -> list[Work]:
     rows, layers, decoder = macs[:, 0], macs[:, 1:-1].sum(axis=1), macs[:, -1]
     return [
         Work("recurrent layers", layers + kernel, dense),
-        Work("with folded embedding", layers + rows, dense),
-        Work("and with decoder", layers + rows + decoder, dense + model.readout.kernel.size),
+        Work("embedding folded", layers + rows, dense),
+        Work("and decoder", layers + rows + decoder, dense + model.readout.kernel.size),
     ]
 
 
@@ -129,13 +137,13 @@ def score_table(scores: dict[str, Score], words: int, formats: str) -> Table:
 
 def work_table(rows: list[Work]) -> Table:
     """Return MACs a word as a table for people."""
-    table = Table(title="MACs a word, counted in the integer network")
+    table = Table(title="Million MACs a word, counted in the integer network")
     table.add_column("counted")
     for column in ("mean", "p50", "p99", "worst", "dense twin", "times fewer"):
         table.add_column(column, justify="right")
     for row in rows:
         figures = row.summary()
-        counts = (f"{figures[name]:,.0f}" for name in ("mean", "p50", "p99", "worst", "dense"))
+        counts = (f"{figures[name] / 1e6:.3f}" for name in ("mean", "p50", "p99", "worst", "dense"))
         table.add_row(row.name, *counts, f"{figures['times_fewer']:.1f}")
     return table
 
@@ -143,7 +151,11 @@ def work_table(rows: list[Work]) -> Table:
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure both networks, print the tables and return the figures."""
     corpus = load_corpus(options.corpus, options.data)
-    model = load_model(options.weights, corpus)
+    if options.random:
+        shape = Settings(**preset(options.random, corpus.name, "egru"))
+        model = random_model(len(corpus.words), shape.embedding, shape.layers)
+    else:
+        model = load_model(options.weights, corpus)
     calibration = calibration_text(corpus)
     inputs, targets = (text[: options.limit] for text in columns(corpus.test, 1, corpus.end))
     bar = BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn(compact=True)
@@ -193,6 +205,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description="Measure what a language model keeps in integers, on the test text of a corpus.",
         epilog="example: python -m golden.lm.evaluate --weights build/lm-ptb-egru/lm-*.safetensors --row-bits 8",
     )
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--weights", **WEIGHTS)
+    network.add_argument(
+        "--random",
+        choices=PRESETS,
+        help="measure speed at a preset's shape, with random weights, 85 %% of them 0",
+    )
     add_arguments(parser)
     parser.add_argument("--limit", type=_positive, metavar="WORDS", help="read this many words only (default all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
@@ -202,6 +221,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
+        if options.json:
+            make_folder(options.json)
         figures = run(options, Console())
         if options.json:
             temporary = options.json.with_name(options.json.name + ".new")

@@ -5,6 +5,7 @@ Matrix products are float64, of weights that are float32; compiled C walks the r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ class FloatLanguageModel:
                 f"the embedding has shape {list(self.embedding.shape)}; it must be [words, {network.inputs}], as the "
                 "first layer reads"
             )
+        if not np.isfinite(self.embedding).all():
+            raise ModelError("the embedding holds NaN or infinity; every value must be finite, so train it again")
         if self.readout.units != words:
             raise ModelError(f"the readout has {self.readout.units} outputs; it must have {words}, one for each word")
 
@@ -42,6 +45,27 @@ class FloatLanguageModel:
         rows = self.embedding.astype(np.float64) @ first.kernel.astype(np.float64)
         folded = FloatLayer(rows, first.recurrent_kernel, first.bias, first.recurrent_bias, first.threshold)
         return FloatNetwork((folded, *self.layers[1:]), self.readout)
+
+
+def random_model(words: int, features: int, units: Sequence[int], density: float = 0.15) -> FloatLanguageModel:
+    """Return a model that knows nothing, for measuring speed: random weights of this density, a dense embedding.
+
+    A fifth of its units, or so, are active.
+    """
+    rng = np.random.default_rng(0)
+
+    def weights(sources: int, targets: int, deviation: float) -> NDArray[np.float32]:
+        kept = rng.random((sources, targets), np.float32) < density
+        return rng.standard_normal((sources, targets), np.float32) * kept * np.float32(deviation / sources**0.5)
+
+    layers: list[FloatLayer] = []
+    for below, count in zip((features, *units), units, strict=False):
+        kernel = weights(below, 3 * count, 5.0 if not layers else 6.0)
+        bias = np.zeros(3 * count, np.float32)
+        layers.append(FloatLayer(kernel, weights(count, 3 * count, 5.0), bias, bias, np.full(count, 0.11, np.float32)))
+    embedding, decoder = (rng.uniform(-0.3, 0.3, (words, count)).astype(np.float32) for count in (features, units[-1]))
+    readout = FloatReadout(np.ascontiguousarray(decoder.T), np.zeros(words, np.float32))
+    return FloatLanguageModel(embedding, tuple(layers), readout)
 
 
 class FloatRunner:

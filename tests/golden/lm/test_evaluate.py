@@ -1,0 +1,119 @@
+"""Perplexities and counts of a whole text, from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from golden.lm import evaluate
+from golden.lm.convert import calibration_text, load_model
+from golden.lm.corpus import columns, load_corpus
+from golden.lm.fold import calibrate, quantize_model
+from golden.lm.integer import IntegerModel
+from golden.lm.model import LanguageModel
+from golden.lm.settings import Settings
+from golden.lm.weights import save_weights
+from golden.macs import theoretical_macs
+from golden.reference import run
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    model = LanguageModel(13, Settings(embedding=8, layers=(10, 8), threshold_mean=0.1))
+    with torch.no_grad():
+        model.embedding.weight *= 10
+        for layer in model.layers:
+            for kernel in (layer.kernel, layer.recurrent_kernel):
+                kernel *= 2 * (torch.rand_like(kernel) < 0.5)
+    return save_weights(model.state_dict(), tmp_path_factory.mktemp("weights") / "lm")
+
+
+def call(data, *options):
+    return evaluate.main(["--corpus", "tiny", "--data", str(data), *map(str, options)])
+
+
+def test_surprisal_is_that_of_softmax():
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(0, 300, (3, 2, 5)), rng.integers(0, 5, (3, 2))
+    expected = torch.nn.functional.cross_entropy(
+        torch.from_numpy(logits.reshape(6, 5)), torch.from_numpy(targets.ravel()), reduction="none"
+    )
+    have = evaluate.surprisal(logits.copy(), targets)
+    assert have.max() > 100
+    np.testing.assert_allclose(have.ravel(), expected.numpy(), atol=1e-10)
+
+
+def test_measures_every_word_in_one_sequence(weights, data, tmp_path, capsys, monkeypatch):
+    """The figures are those of one run of the oracle over the whole text, though the program reads it in pieces."""
+    monkeypatch.setattr(evaluate, "PIECE_MAX", 37)
+    assert call(data, "--weights", *weights, "--json", tmp_path / "new" / "lm.json") == 0
+    figures = json.loads((tmp_path / "new" / "lm.json").read_text())
+
+    corpus = load_corpus("tiny", data)
+    model = load_model(weights, corpus)
+    network = quantize_model(model, calibrate(model, calibration_text(corpus)))
+    inputs, targets = columns(corpus.test, 1, corpus.end)
+    assert figures["words"] == len(corpus.test) == len(inputs)
+    trace = run(network, IntegerModel(network).inputs(inputs))
+    real = torch.from_numpy(np.ldexp(trace.logits.astype(float), network.readout.sum_exponent))
+    nats = torch.nn.functional.cross_entropy(real[:, 0], torch.from_numpy(targets[:, 0]))
+    assert figures["integer"]["perplexity"] == pytest.approx(float(nats.exp()), rel=1e-12)
+    assert figures["integer"]["activity"] == pytest.approx([float((y != 0).mean()) for y in trace.y])
+    assert figures["difference"] == figures["integer"]["perplexity"] / figures["float"]["perplexity"] - 1
+    assert 0 < abs(figures["difference"]) < 0.03
+
+    macs = theoretical_macs(network, trace, IntegerModel(network).inputs(inputs), readout=False)[:, 0]
+    folded, whole = (figures["macs"][name] for name in ("embedding folded", "and decoder"))
+    assert folded["mean"] == pytest.approx(macs.sum(axis=1).mean())
+    assert folded["worst"] == macs.sum(axis=1).max()
+    assert folded["p50"] == np.sort(macs.sum(axis=1))[(len(macs) + 1) // 2 - 1]
+    both = theoretical_macs(network, trace, IntegerModel(network).inputs(inputs))[:, 0].sum(axis=1)
+    assert (whole["mean"], whole["worst"]) == (pytest.approx(both.mean()), both.max())
+    unfolded = macs[:, 1:].sum(axis=1).mean() + np.count_nonzero(model.layers[0].kernel)
+    assert figures["macs"]["recurrent layers"]["mean"] == pytest.approx(unfolded)
+    assert (folded["dense"], whole["dense"]) == (3 * (18 * 10 + 18 * 8), 3 * (18 * 10 + 18 * 8) + 8 * 13)
+
+    printed = capsys.readouterr().out
+    for text in ("words in one sequence; weights of 8 bits, rows of 16", f"{figures['integer']['perplexity']:.3f}"):
+        assert text in printed
+    assert f"{folded['mean'] / 1e6:.3f}" in printed
+
+
+def test_formats_and_length_are_options(weights, data, tmp_path):
+    file = tmp_path / "lm.json"
+    assert call(data, "--weights", *weights, "--weight-bits", 4, "--row-bits", 8, "--limit", 20, "--json", file) == 0
+    figures = json.loads(file.read_text())
+    assert (figures["words"], figures["weight_bits"], figures["row_bits"]) == (20, 4, 8)
+
+
+def test_random_weights_show_the_speed(data, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate, "preset", lambda *names: {"embedding": 12, "layers": (16, 12)})
+    assert call(data, "--random", "flagship", "--limit", 30) == 0
+    assert "30 words in one sequence" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--weights", "none"],
+            "cannot read weights from none (no such weights in it); give files that training wrote",
+        ),
+        (["--random", "small", "--corpus", "none"], "cannot read {data}/none/train.txt (No such file or directory); "),
+        (["--random", "small", "--json", "{data}/tiny/test.txt/x"], "cannot write {data}/tiny/test.txt/x (File exi"),
+        (["--random", "small", "--json", "{data}"], "cannot write {data} (it is a folder); choose another name"),
+    ],
+)
+def test_bad_options_end_the_program(options, message, data, capsys):
+    assert call(data, *(option.format(data=data) for option in options)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: " + message.format(data=data)) and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--random", "small", "--limit", "0"]])
+def test_bad_usage_is_refused(options, data, capsys):
+    with pytest.raises(SystemExit, match="^2$"):
+        call(data, *options)
+    assert "usage: python -m golden.lm.evaluate" in capsys.readouterr().err
