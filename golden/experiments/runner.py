@@ -72,7 +72,7 @@ class Runner:
         self.device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         tokens = options.tokens or (TINY_TOKENS if options.scale == "tiny" else 0)
         whole = load_corpus(options.corpus, options.data)
-        self.corpus = first_tokens(whole, tokens) if tokens else whole
+        self.corpus = first_tokens(whole, tokens) if 0 < tokens < len(whole.train) else whole
 
     def origin(self) -> Record:
         """Return what the results depend on, besides the settings in the logs of the runs."""
