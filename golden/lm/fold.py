@@ -2,9 +2,9 @@
 
 Layers are quantised as :mod:`golden.quantize` does, with formats for the values that a text brings. A word has the row
 ``E[t] @ W``, stored as :mod:`golden.lm.integer` says. Biases stay in the bias memory, where they are exact and cost
-nothing. The sums z, r and gh of the first layer have the exponents that its recurrent weights alone would choose, unless
-rows would not fit; the value ``2**k`` of a word is then the one at which the rows of z and r lose least, and the exponent
-of gx, into which rows alone go, likewise.
+nothing. The sums z, r and gh of the first layer have the exponents that its recurrent weights alone would choose,
+unless rows would not fit; the value ``2**k`` of a word is then the one at which the rows of z and r lose least, and the
+exponent of gx, into which rows alone go, likewise.
 """
 
 from __future__ import annotations

@@ -81,6 +81,12 @@ def test_measures_every_word_in_one_sequence(weights, data, tmp_path, capsys, mo
     assert f"{folded['mean'] / 1e6:.3f}" in printed
 
 
+def test_percentiles_are_words_of_the_text():
+    counts = np.random.default_rng(0).permutation(np.arange(1, 201))
+    summary = evaluate.Work("", counts, 402).summary()
+    assert summary == {"mean": 100.5, "p50": 100, "p99": 198, "worst": 200, "dense": 402, "times_fewer": 4.0}
+
+
 def test_formats_and_length_are_options(weights, data, tmp_path):
     file = tmp_path / "lm.json"
     assert call(data, "--weights", *weights, "--weight-bits", 4, "--row-bits", 8, "--limit", 20, "--json", file) == 0

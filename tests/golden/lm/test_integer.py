@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from golden import macs, reference
-from golden.layers import ModelError, accumulator_bits
+from golden.layers import FixedLayer, FixedNetwork, FixedReadout, ModelError, accumulator_bits
 from golden.lm import native
 from golden.lm.integer import IntegerModel
 from golden.lm.native import CompilerError
@@ -90,6 +90,18 @@ def test_sums_beyond_32_bits_are_exact():
     trace = reference.run(network, model.inputs(words), state, keep_sums=True)
     assert np.abs(trace.sums[0][0]).max() >= 1 << 31
     assert_equal(model.run(words, state), trace)
+
+
+def test_sums_at_the_edges_of_saturation_are_exact():
+    """No weights: biases, in steps of the formats, are the arguments of the nonlinearities and the addends."""
+    edges = np.concatenate([near + np.arange(-2, 3) for near in (-(1 << 17), -(1 << 15), 0, 1 << 15, 1 << 17)])
+    bias = np.random.default_rng(0).choice(edges, (4, 2000)).astype(np.int32)
+    none = np.zeros((2, 6000), np.int8), np.zeros((2000, 6000), np.int8)
+    layer = FixedLayer(*none, bias, np.zeros(2000, np.int16), (-12, -12, -12, -12))
+    readout = FixedReadout(np.ones((2000, 2), np.int8), np.zeros(2, np.int32), 0)
+    model = IntegerModel(FixedNetwork((layer,), readout, weight_bits=8, y_bits=8, input_bits=12, input_exponent=-3))
+    words = np.zeros((3, 1), np.int64)
+    assert_equal(model.run(words), reference.run(model.network, model.inputs(words)))
 
 
 @pytest.mark.parametrize("seed", range(8))
