@@ -25,12 +25,19 @@ from golden.lm.floating import FloatLanguageModel
 from golden.lm.fold import calibrate, quantize_model
 from golden.lm.integer import IntegerModel
 from golden.lm.native import CompilerError
-from golden.lm.weights import load_weights
+from golden.lm.weights import load_settings, load_weights
 from golden.network import Model, save
 
 ERRORS = (TrainingError, CorpusError, ModelError, CompilerError, OSError)  #: that end a command with one sentence
 CALIBRATION_WORDS = 10_000  #: of the validation text
 TENSORS = ("kernel", "recurrent_kernel", "bias", "recurrent_bias", "threshold")
+
+#: settings that make another cell, and the option that says so
+ABLATIONS = {
+    "hard_reset": (True, "--hard-reset"),
+    "reset_gate": (False, "--no-reset-gate"),
+    "update_gate": (False, "--no-update-gate"),
+}
 
 WEIGHTS: dict[str, Any] = {
     "type": Path, "nargs": "+", "metavar": "FILE", "help": "all lm-*.safetensors of a training run",
@@ -75,8 +82,13 @@ def load_model(paths: Sequence[Path], corpus: Corpus) -> FloatLanguageModel:
     TrainingError, ModelError
     """
     names = ", ".join(map(str, paths))
+    state = load_weights(paths)
+    settings = load_settings(paths[0])
+    for name, (value, option) in ABLATIONS.items():
+        if settings.get(name) is value:
+            raise ModelError(f"{names}: trained with {option}, but integers have the whole cell; train without it")
     try:
-        model = from_state(load_weights(paths))
+        model = from_state(state)
     except ModelError as error:
         raise ModelError(f"{names}: {error}") from None
     if len(model.embedding) != len(corpus.words):

@@ -139,7 +139,7 @@ class LoggedRun:
     def _save(self) -> None:
         if self.leader:
             self.trainer.save(self.checkpoint)
-            save_weights(self.trainer.model.used_state(), self.directory / "lm")
+            save_weights(self.trainer.model.used_state(), self.directory / "lm", asdict(self.trainer.settings))
         self.saved = time.monotonic()
 
 

@@ -3,7 +3,7 @@
 A tensor is cut into pieces of :data:`PIECE` values in row-major order. Piece k of tensor ``n`` is ``n:k:values``, its
 non-zero values, float16 (float32 of a vector, as there are few), and ``n:k:mask``, uint8, one bit a value, most
 significant first, 1 where it is not zero; a piece without zeros has no mask. The shape of each tensor is in the
-header's metadata, a JSON object under ``shapes``.
+header's metadata, a JSON object under ``shapes``; what training was told is one under ``settings``.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ PIECE = 4 << 20
 Arrays = dict[str, NDArray[Any]]
 
 
-def save_weights(weights: Mapping[str, Tensor], stem: Path) -> list[Path]:
+def save_weights(weights: Mapping[str, Tensor], stem: Path, settings: Mapping[str, Any] | None = None) -> list[Path]:
     """Write ``<stem>-1.safetensors``, ``-2`` and so on, each whole or not at all; return the paths.
 
+    ``settings``, which JSON must hold, are what training was told; :func:`load_settings` returns them.
     Files of the same stem with higher numbers, left by an earlier and larger set, are removed.
     """
     files: list[Arrays] = [{}]
@@ -48,7 +49,8 @@ def save_weights(weights: Mapping[str, Tensor], stem: Path) -> list[Path]:
                 room = FILE_BYTES - HEADER_BYTES
             files[-1] |= piece
             room -= size
-    metadata = {"shapes": json.dumps({name: list(tensor.shape) for name, tensor in weights.items()})}
+    shapes = {name: list(tensor.shape) for name, tensor in weights.items()}
+    metadata = {"shapes": json.dumps(shapes), "settings": json.dumps(dict(settings or {}))}
     paths = []
     for number, arrays in enumerate(files, 1):
         path = stem.with_name(f"{stem.name}-{number}.safetensors")
@@ -101,3 +103,10 @@ def load_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
             part[mask] = values
         weights[name] = torch.from_numpy(flat.reshape(shape))
     return weights
+
+
+def load_settings(path: Path) -> dict[str, Any]:
+    """Return the settings in a file that :func:`load_weights` can read; none if it was written without."""
+    with safe_open(path, "numpy") as file:
+        settings: dict[str, Any] = json.loads(file.metadata().get("settings", "{}"))
+    return settings

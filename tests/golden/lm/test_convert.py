@@ -1,6 +1,7 @@
 """Folding and quantising language models; the float model that runs beside the integers."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -176,6 +177,23 @@ def test_writes_a_model_file(data, tmp_path, capsys):
     assert (network.inputs, network.readout.units, network.weight_bits) == (WORDS, WORDS, 8)
     assert IntegerModel(network).row_bits == 8
     assert model.provenance["corpus"] == "tiny" and list(model.provenance["weights_sha256"]) == ["lm-1.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("made", "option"),
+    [
+        ({"hard_reset": True}, "--hard-reset"),
+        ({"reset_gate": False}, "--no-reset-gate"),
+        ({"update_gate": False}, "--no-update-gate"),
+    ],
+)
+def test_another_cell_is_refused(made, option, data, tmp_path, capsys):
+    model = language_model(**made)
+    (file,) = save_weights(model.state_dict(), tmp_path / "lm", asdict(model.settings))
+    assert call([file], data, tmp_path / "m.safetensors") == 2
+    assert capsys.readouterr().err == (
+        f"error: {file}: trained with {option}, but integers have the whole cell; train without it\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import torch
 
 from golden.checkpoint import TrainingError
 from golden.lm import weights as module
-from golden.lm.weights import load_weights, save_weights
+from golden.lm.weights import load_settings, load_weights, save_weights
 
 
 def some_weights():
@@ -25,6 +25,12 @@ def test_weights_come_back(piece, size, files, tmp_path, monkeypatch):
     assert list(loaded) == list(some_weights())
     for name, tensor in some_weights().items():
         assert torch.equal(loaded[name], tensor) and loaded[name].dtype == torch.float32
+
+
+def test_settings_come_back(tmp_path):
+    (path,) = save_weights(some_weights(), tmp_path / "w", {"layers": (3, 4), "cell": "egru"})
+    assert load_settings(path) == {"layers": [3, 4], "cell": "egru"}
+    assert load_settings(*save_weights(some_weights(), tmp_path / "w")) == {}
 
 
 def test_zeros_take_a_bit(tmp_path):
