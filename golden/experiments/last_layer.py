@@ -11,7 +11,7 @@ from golden.experiments.report import NETWORK_COLUMNS, Result, Row, number, summ
 from golden.experiments.runner import Runner
 
 HELP = "penalise activity of the last layer, or decode from fewer units: total work with the decoder"
-PENALTIES = (0.0, 0.05, 0.2, 0.5, 1.0)
+PENALTIES = (0.0, 0.01, 0.03, 0.1, 0.3)
 SHARES = (0.5, 0.25)  #: of the last layer's units that the decoder reads
 
 

@@ -55,5 +55,6 @@ def draw(rows: list[Row], shown: Work) -> Figure:
     sources.set(xlabel="weights of a unit", ylabel="steps in which it is active, %", title=f"{PAPER_LEVEL:.0%} pruned")
     sources.legend(fontsize="x-small")
     tokens.hist(shown.macs * 1e-6, bins=60)
+    tokens.locator_params(axis="x", nbins=4)
     tokens.set(xlabel="M MACs of a token", ylabel="tokens", title=f"{PAPER_LEVEL:.0%} pruned")
     return figure

@@ -36,8 +36,11 @@ def test_each_source_keeps_as_many_weights_in_every_bank(sparsity):
 
 def test_banks_that_differ_in_size_differ_by_what_they_lack():
     weights = prunable(network((10, 7), 5))
+    count = sum(weight.numel() for weight in weights.values())
     for sparsity in (0, 0.2, 0.8):
-        for name, mask in bank_balanced_masks(weights, sparsity, 4).items():
+        masks = bank_balanced_masks(weights, sparsity, 4)
+        assert abs(sum(int((~mask).sum()) for mask in masks.values()) - sparsity * count) < 3
+        for name, mask in masks.items():
             gates = 1 if name == "readout.weight" else 3
             mask = mask.t() if gates == 1 else mask
             kept, size = entries(mask, gates, 4), entries(torch.ones_like(mask), gates, 4)

@@ -98,6 +98,10 @@ def test_starts_from_weights(data, trained, tmp_path):
         (["--steps", "triton-graph"], "triton-graph steps need a CUDA device; choose torch or compiled"),
         (["--cell", "lstm", "--precision", "bfloat16"], "plain steps, and an LSTM's, are float32; choose --precision "),
         (["--steps", "compiled", "--precision", "bfloat16"], "compiled steps are float32 on cpu; choose torch, or "),
+        (
+            ["--hard-reset", "--steps", "compiled"],
+            "compiled steps know neither a hard reset nor other surrogate gradients",
+        ),
         (["--batch", "1000"], "a text of 534 tokens cannot be cut into 1000 runs; choose a smaller batch"),
     ],
 )
