@@ -1,6 +1,7 @@
 """A language model in floating point, at speed: what the integers are compared with. No torch.
 
-Matrix products are float64, of weights that are float32; compiled C walks the recurrent weights of active units alone.
+Matrix products are float32, as in training, and all else is float64; compiled C walks the recurrent weights of active
+units alone.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ class FloatRunner:
     def __init__(self, model: FloatLanguageModel) -> None:
         self.model, self.words = model, len(model.embedding)
         self._function = build("layer.c", DEFINITIONS).egru_float
-        self._kernels = [layer.kernel.astype(np.float64) for layer in model.layers]
-        self._decoder = model.readout.kernel.astype(np.float64)
+        self._kernels = [layer.kernel.astype(np.float32) for layer in model.layers]
+        self._decoder = model.readout.kernel.astype(np.float32)
         self._recurrent = [np.ascontiguousarray(layer.recurrent_kernel, np.float32) for layer in model.layers]
 
     def initial_state(self, batch: int = 1) -> FloatState:
@@ -86,16 +87,14 @@ class FloatRunner:
     def run(self, tokens: Integers, state: FloatState | None = None, *, readout: bool = True) -> FloatTrace:
         """Run over words (time, batch) from a state; logits are None without ``readout``."""
         state = self.initial_state(tokens.shape[1]) if state is None else state
-        x: Floats = self.model.embedding[tokens].astype(np.float64)
+        x: Floats = self.model.embedding[tokens]
         runs = []
         for l, layer in enumerate(self.model.layers):
-            from_inputs = x.reshape(-1, x.shape[2]) @ self._kernels[l] + layer.bias
-            runs.append(self._run_layer(l, from_inputs.reshape(*tokens.shape, -1), state))
+            from_inputs = _product(x, self._kernels[l]) + layer.bias.astype(np.float64)
+            runs.append(self._run_layer(l, from_inputs, state))
             x = runs[-1][2]
         hs, fires, ys, h, y = zip(*runs, strict=True)
-        logits = None
-        if readout:
-            logits = (x.reshape(-1, x.shape[2]) @ self._decoder + self.model.readout.bias).reshape(*tokens.shape, -1)
+        logits = _product(x, self._decoder) + self.model.readout.bias.astype(np.float64) if readout else None
         return FloatTrace(ys, fires, hs, logits, FloatState(h, y))
 
     def _run_layer(self, l: int, from_inputs: Floats, state: FloatState) -> tuple[Floats, ...]:
@@ -104,6 +103,12 @@ class FloatRunner:
         h, y = state.h[l].copy(), state.y[l].copy()
         results = [np.empty((steps, batch, layer.units)) for _ in range(3)]
         constants = [layer.recurrent_bias.astype(np.float64), layer.threshold.astype(np.float64), self._recurrent[l]]
-        scratch = [np.empty(3 * layer.units), np.empty(layer.units, np.int64)]
+        scratch = [np.empty(3 * layer.units, np.float32), np.empty(layer.units, np.int64)]
         call(self._function, steps, batch, layer.units, *constants, from_inputs, h, y, *results, *scratch)
         return *results, h, y
+
+
+def _product(x: Floats, weights: NDArray[np.float32]) -> Floats:
+    """Return ``x @ weights`` of x (time, batch, sources); as one product, since many small ones are slow."""
+    product = x.reshape(-1, x.shape[2]).astype(np.float32) @ weights
+    return product.reshape(*x.shape[:2], -1)

@@ -35,7 +35,7 @@
 
 ADD_ROWS(add_rows_32, int32_t, int8_t, int32_t)
 ADD_ROWS(add_rows_64, int32_t, int8_t, int64_t)
-ADD_ROWS(add_rows_float, double, float, double)
+ADD_ROWS(add_rows_float, double, float, float)
 
 static inline int64_t half_step(int64_t shift) { return shift > 0 ? (int64_t)1 << (shift - 1) : 0; }
 static inline int64_t round_shift(int64_t x, int64_t shift) { return (x + half_step(shift)) >> shift; }
@@ -97,7 +97,7 @@ static inline double sigmoid(double x) { return 0.5 * (1.0 + tanh(0.5 * x)); }
 /* from_inputs has the input bias in it; bias: the recurrent one, z, r, g of (3, H) */
 void egru_float(int64_t steps, int64_t batch, int64_t units, const double *bias, const double *threshold,
                 const float *kernel, const double *from_inputs, double *h, double *y, double *hs, double *fires,
-                double *ys, double *sums, int64_t *active) {
+                double *ys, float *sums, int64_t *active) {
     const int64_t H = units;
     for (int64_t row = 0; row < steps * batch; row++, from_inputs += 3 * H, hs += H, fires += H, ys += H) {
         double *state = h + row % batch * H, *value = y + row % batch * H;
