@@ -18,7 +18,7 @@ def run(runner: Runner) -> Result:
     base = runner.settings()
     rows: list[Row] = []
     for factor in FACTORS:
-        size = max(1, round(factor * base.embedding / MULTIPLE)) * MULTIPLE
+        size = base.embedding if factor == 1 else max(1, round(factor * base.embedding / MULTIPLE)) * MULTIPLE
         changed = runner.settings(embedding=size, layers=(*base.layers[:-1], size))
         runs = dense(runner) if size == base.embedding else runner.each_seed(f"egru-embedding-{size}", changed)
         rows.append({"embedding": size, **summary(runs)})

@@ -25,7 +25,8 @@ def run(runner: Runner) -> Result:
     rows: list[Row] = []
     for name, change in options.items():
         settings = runner.settings(sparsity=PAPER_LEVEL, **change)
-        runs = runner.each_seed(f"egru-{100 * PAPER_LEVEL:.0f}-on-the-way-{name.replace(' ', '-')}", settings)
+        suffix = "" if name == "penalty 0" else f"-{name.replace(' ', '-')}"
+        runs = runner.each_seed(f"egru-{100 * PAPER_LEVEL:.0f}-on-the-way{suffix}", settings)
         row = {"network": name, "change": change, **summary(runs)}
         rows.append({**row, "last_activity": row["activity_of_layers"][-1]})
     columns = {"network": text("network"), **NETWORK_COLUMNS, "last layer active, %": number("last_activity", 1, 100)}

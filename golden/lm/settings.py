@@ -187,5 +187,6 @@ def preset(name: str, corpus: str, cell: str) -> dict[str, Any]:
                 "output_penalty": 2.0, "slowness_penalty": 1.0,
             }  # fmt: skip
     if cell == "transformer":
-        shape["layers"] = (2 * shape.get("embedding", 256),) * 2
+        width = -(-shape.get("embedding", 256) // HEADS) * HEADS
+        shape |= {"embedding": width, "layers": (2 * width,) * 2}
     return {"cell": cell, **shape}

@@ -33,7 +33,7 @@ from golden.prune import Masks, apply_masks, magnitude_masks, prunable, sparsity
 
 SPREAD = 5  #: standard deviation of a varied window's length
 GRID = 10  #: varied lengths are multiples of this, so that few graphs are captured
-CALIBRATION = 4  #: windows of the training text by which the formats of quantised weights are chosen
+CALIBRATION = 4  #: windows of the validation text, the same in all processes, by which formats of weights are chosen
 MEASURE_BATCH = 64  #: runs into which a text is cut to validate
 
 
@@ -141,7 +141,7 @@ class Trainer:
             apply_masks(self.weights, self.masks)
         first = round(settings.quantise_from * settings.epochs)
         if settings.quantise_weights and refreshed(index, first, settings.epochs):
-            self.model.choose_grid(self.train_text[0][: CALIBRATION * settings.bptt])
+            self.model.choose_grid(self.texts["valid"][0][: CALIBRATION * settings.bptt])
         torch.manual_seed((settings.seed * EPOCHS_MAX + index) * distributed.world() + distributed.rank())
         loss = self._train(index, rate, progress)
         seconds = time.perf_counter() - began

@@ -64,6 +64,16 @@ def test_absent_gates_have_no_weights_and_cost_nothing(data):
     assert network.bias[:10].any()  # the leak is trained
 
 
+@pytest.mark.parametrize(("absent", "order"), [("reset_gate", "zg"), ("update_gate", "rg")])
+def test_weights_of_the_gates_that_are_there_are_in_their_columns(absent, order, data):
+    layer = trained(data, 0, **{absent: False}).model.layers[1]
+    for name, weight in zip(("kernel", "recurrent_kernel"), layer.weights(), strict=True):
+        used = dict(zip("zrg", weight.chunk(3, dim=1), strict=True))
+        for gate, block in zip(order, getattr(layer, name).chunk(2, dim=1), strict=True):
+            assert torch.equal(used.pop(gate), block)
+        assert not used.popitem()[1].any()
+
+
 def test_a_hard_reset_forgets_what_was_above_the_threshold(data):
     layer = trained(data, 0, hard_reset=True).model.layers[0]
     output = layer(torch.randn(20, 4, 8))

@@ -53,13 +53,13 @@ def test_plan_goes_through_levels():
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("corpus", ["ptb", "wikitext-2", "other"])
-@pytest.mark.parametrize("cell", ["egru", "lstm"])
+@pytest.mark.parametrize("cell", ["egru", "lstm", "transformer"])
 def test_presets_are_settings(name, corpus, cell):
     settings = Settings(**preset(name, corpus, cell))
     assert settings.cell == cell
     if name == "flagship":
         assert (settings.embedding, *settings.layers) == (
-            (750, 1350, 1350, 750) if cell == "egru" else (400, 1150, 1150, 400)
+            {"egru": (750, 1350, 1350, 750), "lstm": (400, 1150, 1150, 400), "transformer": (752, 1504, 1504)}[cell]
         )
 
 
