@@ -52,8 +52,15 @@ class _Layer:
         """Run on the input's part of the sums, int64 (time, batch, 3H); return h, fires, y of all steps, and h, y.
 
         h and y, int32 (batch, H), are the state before, and are not changed.
+
+        Raises
+        ------
+        ValueError
+            If the state is misshapen.
         """
         steps, batch, _ = from_inputs.shape
+        if h.shape != (batch, self._units) or y.shape != h.shape:
+            raise ValueError(f"a layer's state has shapes {h.shape} and {y.shape}; both must be {(batch, self._units)}")
         h, y = h.astype(np.int32), y.astype(np.int32)
         results = [np.empty((steps, batch, self._units), np.int32) for _ in range(3)]
         sizes = (steps, batch, self._units)
@@ -122,7 +129,7 @@ class IntegerModel:
         Raises
         ------
         ValueError
-            If a word is not of the vocabulary.
+            If a word is not of the vocabulary, or the state is misshapen.
         """
         tokens = np.asarray(tokens)
         if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.words:

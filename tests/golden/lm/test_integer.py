@@ -136,6 +136,13 @@ def test_a_word_that_is_not_there_is_refused():
         IntegerModel(network).run(np.array([[0], [6]]))
 
 
+def test_a_state_of_another_batch_is_refused():
+    network, words = draw(0, words=6, layers=[5])
+    state = IntegerModel(network).run(words).state
+    with pytest.raises(ValueError, match=r"^a layer's state has shapes \(3, 5\) and \(3, 5\); both must be \(1, 5\)$"):
+        IntegerModel(network).run(words[:, :1], state)
+
+
 def test_a_missing_compiler_is_named(monkeypatch):
     monkeypatch.setattr(native.shutil, "which", lambda name: None)
     with pytest.raises(CompilerError, match="^gcc is missing; install it with your system's package manager$"):
