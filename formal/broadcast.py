@@ -32,12 +32,14 @@ def input_decoder() -> Bench:
     # What is found out on the way into the queue is kept there (see the proof of the queue).
     given, checked = decoder.i.payload, here.checked
     bench.prove(checked.beat.as_value() == given.as_value())
-    bench.prove((checked.named == (given.index != NULL_INDEX)) & (checked.carries == (given.value != 0)))
+    bench.prove(checked.named == (given.index != NULL_INDEX))
+    bench.prove(checked.event == (checked.named & checked.inside & (given.value != 0)))
     restores, is_input = given.index >= RESTORE_FLAG, given.index < decoder.network.inputs
     bench.prove(restores | (checked.inside == is_input))
 
     now, beat = here.now, here.now.beat
     held = here.queue.o.valid
+    bench.assume(~held | (now.event == (now.named & now.inside & (beat.value != 0))))  # so it came into the queue
     leaves = held & here.queue.o.ready
     sent, is_event = decoder.o.valid & decoder.o.ready, decoder.o.payload.kind == EventKind.EVENT
     tells = decoder.error != Error.NONE
@@ -52,7 +54,7 @@ def input_decoder() -> Bench:
     with m.If(sent):
         bench.prove(held & ~end_sent)
         with m.If(is_event):
-            bench.prove(~event_sent & ~told & ~tells & now.named & now.carries & decoder.loaded)
+            bench.prove(~event_sent & ~told & ~tells & now.event & decoder.loaded)
             bench.prove(decoder.o.payload.value == beat.value)
             bench.prove(decoder.o.payload.source == beat.index[: SMALL.source_bits])
         with m.Else():
@@ -61,7 +63,7 @@ def input_decoder() -> Bench:
         bench.prove(held & ~told & ~event_sent & now.named & (decoder.detail == beat.index))
     with m.If(leaves):
         events, errors = event_sent | (sent & is_event), told | tells
-        bench.prove((events + errors + (~now.named | ~now.carries) >= 1) & ~(events & errors))
+        bench.prove((events + errors + (~now.named | (beat.value == 0)) >= 1) & ~(events & errors))
         bench.prove((end_sent | (sent & ~is_event)) == (beat.last & decoder.loaded))
 
     bench.prove(~held | (here.sent == (event_sent | told)))
@@ -118,7 +120,7 @@ def broadcaster() -> Bench:
     ends_step = tag.readout | tag.output
     input_taken = unit.input.valid & unit.input.ready
     bench.prove(
-        ends == (finals.all() & (tag.readout | unit.lanes_ready) & (~ends_step | unit.output.ready) & ~unit.input.ready)
+        ends == (finals.all() & (tag.readout | here.lanes_ready) & (~ends_step | unit.output.ready) & ~unit.input.ready)
     )
     with m.If(ends):
         bench.prove((given == ends_step) & (unit.layer_end == ~tag.readout) & (~given | (item.ending == tag.ending)))
@@ -130,7 +132,7 @@ def broadcaster() -> Bench:
     # Input goes to the lanes when it and nothing else was there a cycle before, and no end of input went.
     others = finals.all() | Cat(unit.results[u].valid & full[u] & ~finals[u] for u in units).any()
     bench.prove(here.inputs_turn == bench.past(unit.input.valid & (~others | ends) & ~unit.input_end))
-    bench.prove(unit.input.ready == (here.inputs_turn & unit.input_allowed & unit.lanes_ready))
+    bench.prove(unit.input.ready == (here.inputs_turn & unit.input_allowed & here.lanes_ready))
     bench.prove(unit.input_end == (input_taken & (unit.input.payload.kind == EventKind.INPUT_END)))
     with m.If(input_taken):
         m.d.comb += wanted.eq(unit.input.payload)
@@ -139,7 +141,8 @@ def broadcaster() -> Bench:
     sent = Cat(*sends, unit.layer_end, input_taken)
     bench.prove(given == Cat(*gives, ends & ends_step).any())
     bench.prove(unit.valid == bench.past(sent.any()))
-    bench.prove(~sent.any() | unit.lanes_ready)
+    bench.prove(~sent.any() | here.lanes_ready)
+    bench.prove(Cat(room.o == here.lanes_ready for room in here.rooms).all())
     with m.If(unit.valid):
         bench.prove(unit.event.as_value() == bench.past(wanted))
     bench.prove(here.delivered == finals)

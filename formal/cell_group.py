@@ -31,7 +31,6 @@ def cell_group(lanes: int) -> Bench:
         cut(here.m.submodules[name])
     rules(bench)
     queue = here.queue
-    bench.prove(~queue.i.valid | queue.i.ready)
 
     # Units under way, by the cycles since their grant; those of a readout leave earlier than others.
     readouts = [valid & tag.readout for valid, tag in zip(here.valid, here.tags, strict=True)][: here.logit_at + 1]
@@ -41,7 +40,8 @@ def cell_group(lanes: int) -> Bench:
     for k, readout in enumerate(readouts):
         bench.prove(~readout | ~Cat(updates[k:]).any())
 
-    count, _ = fill(bench, queue, group.RESULTS_DEPTH)
+    # It does not look itself whether it has room.
+    count, _ = fill(bench, queue, group.RESULTS_DEPTH, guarded=False)
     # What is released counts a cycle later.
     bench.prove(here.kept == count + sum(readouts[1:]) + sum(updates[1:]) + here.released)
     bench.prove(here.kept + here.valid[0] <= group.RESULTS_DEPTH)

@@ -51,7 +51,7 @@ PROOFS = [
             ("*", "valid"),
             ("*", "event"),
         ),
-        present=(("output__ready", "results__0__ready"), ("lanes_ready", "output__valid")),
+        present=(("output__ready", "results__0__ready"), ("results__0__valid", "output__valid")),
     ),
     Paths("output: no waiting for ready", lambda: Output(SMALL), READY, present=(("o__ready", "i__ready"),)),
     Paths(

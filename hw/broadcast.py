@@ -20,6 +20,7 @@ from hw.event import (
 )
 from hw.loader import NetworkDescription
 from hw.queue import Queue
+from hw.vendor.generic import Relay
 
 
 class OutputItem(data.StructLayout):
@@ -32,13 +33,13 @@ class OutputItem(data.StructLayout):
 class CheckedBeat(data.StructLayout):
     """An input beat and what the network says of it.
 
-    ``named``: it is no null beat; ``inside``: its source is one of the network's; ``carries``: its value is not 0;
-    ``layer_parity``: of the layer whose source is restored.
+    ``named``: it is no null beat; ``inside``: its source is one of the network's; ``event``: it is both, and its value
+    is not 0; ``layer_parity``: of the layer whose source is restored.
     """
 
     def __init__(self, config: CoreConfig):
         super().__init__({
-            "beat": InputBeat(config), "named": 1, "inside": 1, "carries": 1, "layer_parity": 1,
+            "beat": InputBeat(config), "named": 1, "inside": 1, "event": 1, "layer_parity": 1,
         })  # fmt: skip
 
 
@@ -68,7 +69,7 @@ class Consideration(wiring.Component):
             self.empty.eq(~self.i.valid),
             self.o.payload.beat.eq(self.i.payload.beat),
         ]
-        for name in ("named", "inside", "carries", "layer_parity"):
+        for name in ("named", "inside", "event", "layer_parity"):
             found = Signal(name=name, reset_less=True)
             m.d.sync += found.eq(self.i.payload[name])
             m.d.comb += self.o.payload[name].eq(found)
@@ -142,7 +143,7 @@ class InputDecoder(wiring.Component):
             checked.beat.eq(beat),
             checked.named.eq(beat.index != NULL_INDEX),
             checked.inside.eq(Mux(restores, ~is_input & (source < units_end), is_input)),
-            checked.carries.eq(beat.value != 0),
+            checked.event.eq(checked.named & checked.inside & (beat.value != 0)),
             checked.layer_parity.eq(layers_before.xor()),
             queue.i.valid.eq(self.i.valid),
             self.i.ready.eq(queue.i.ready),
@@ -163,9 +164,9 @@ class InputDecoder(wiring.Component):
             m.d.comb += refusal.eq(Error.BUSY)
 
         event = self.o.payload
-        has_event, ends, leaves = Signal(), Signal(), Signal()
+        has_event, ends, leaves = Signal(), Signal(), Signal()  # ``ends``: and nothing else is left of it
         m.d.comb += [
-            has_event.eq(now.named & now.carries & (refusal == Error.NONE) & ~sent),
+            has_event.eq(now.event & ~sent & self.loaded & (self.between_steps | ~restores)),
             ends.eq(now.beat.last & self.loaded & ~has_event),
             self.error.eq(Mux(held & ~sent, refusal, Error.NONE)),
             self.detail.eq(now.beat.index),
@@ -179,7 +180,7 @@ class InputDecoder(wiring.Component):
             self.ending.eq(now.beat.user),
             self.empty.eq(queue.empty),
             # The beat leaves with its last part, or at once if it has none.
-            leaves.eq(~self.o.valid | (self.o.ready & ~(has_event & now.beat.last))),
+            leaves.eq(Mux(has_event, self.o.ready & ~now.beat.last, self.o.ready | ~ends)),
             queue.o.ready.eq(leaves),
         ]
         with m.If(held):
@@ -202,6 +203,7 @@ class Broadcaster(wiring.Component):
         Nothing is taken in the cycle after an end of input, which may withdraw the permission, or in the first cycle in
         which there is input.
     lanes_ready : In(1)
+        Every lane has room; looked at in the next cycle.
     event : Out(Event), valid : Out(1)
     output : Out(stream.Signature(OutputItem))
         Logits, events of the output layer (index as source number), and ends of steps. What is offered may change
@@ -236,19 +238,25 @@ class Broadcaster(wiring.Component):
         # not know whether there is input now.
         inputs_turn, takes_input, ends = Signal(), Signal(), Signal()
         m.d.sync += inputs_turn.eq(self.input.valid & ~waiting.any() & (~delivered.all() | ends) & ~self.input_end)
+        lanes_ready = Signal(reset_less=True)
+        m.d.sync += lanes_ready.eq(self.lanes_ready)
         m.d.comb += [
-            takes_input.eq(inputs_turn & self.input_allowed & self.lanes_ready),
+            takes_input.eq(inputs_turn & self.input_allowed & lanes_ready),
             self.input.ready.eq(takes_input),
             chosen.eq(waiting & -waiting),
         ]
-        for index, candidate in enumerate(self.results):
+        # Registers of its own for each whose results wait for it, as they are apart.
+        rooms = [Relay(1) for _ in self.results]
+        for index, (candidate, room) in enumerate(zip(self.results, rooms, strict=True)):
+            m.submodules[f"room_{index}"] = room
             offered, payload = candidate.valid & ~delivered[index], candidate.payload
             is_empty, is_event = payload.kind == ResultKind.NONE, payload.kind == ResultKind.EVENT
             to_output = (payload.kind == ResultKind.LOGIT) | (is_event & payload.tag.output)
             m.d.comb += [
+                room.i.eq(self.lanes_ready),
                 waiting[index].eq(offered & ~is_empty),
                 # Found out for each beside the choice between them, not behind it.
-                may_go[index].eq((~is_event | self.lanes_ready) & (~to_output | self.output.ready)),
+                may_go[index].eq((~is_event | room.o) & (~to_output | self.output.ready)),
                 candidate.ready.eq(((offered & is_empty) | (chosen[index] & may_go[index])) & ~takes_input),
             ]
             with m.If(chosen[index]):
@@ -278,28 +286,28 @@ class Broadcaster(wiring.Component):
                 valid.eq(is_event & (chosen & may_go).any()),
                 item.index.eq(result.id),
                 item.value.eq(result.value),
-                self.output.valid.eq(to_output & (~is_event | self.lanes_ready)),
-                self.stalled.eq(is_event & ~self.lanes_ready),
+                self.output.valid.eq(to_output & (~is_event | lanes_ready)),
+                self.stalled.eq(is_event & ~lanes_ready),
             ]
 
         with m.Elif(delivered.all()):
             ends_step = tag.readout | tag.output
-            go = (tag.readout | self.lanes_ready) & (~ends_step | self.output.ready)
+            go = (tag.readout | lanes_ready) & (~ends_step | self.output.ready)
             m.d.comb += [
                 event.kind.eq(EventKind.LAYER_END),
                 valid.eq(~tag.readout & go),
                 item.end.eq(1),
                 item.ending.eq(tag.ending),
-                self.output.valid.eq(ends_step & (tag.readout | self.lanes_ready)),
+                self.output.valid.eq(ends_step & (tag.readout | lanes_ready)),
                 self.layer_end.eq(valid),
-                self.stalled.eq(~tag.readout & ~self.lanes_ready),
+                self.stalled.eq(~tag.readout & ~lanes_ready),
             ]
             m.d.comb += ends.eq(go)
             with m.If(ends):
                 m.d.sync += delivered.eq(0)
 
         with m.Else():
-            m.d.comb += self.stalled.eq(self.input.valid & self.input_allowed & ~self.lanes_ready)
+            m.d.comb += self.stalled.eq(self.input.valid & self.input_allowed & ~lanes_ready)
         m.d.comb += self.event.eq(delay(m, event, 1, "event"))
         m.d.sync += self.valid.eq(valid)
         return m

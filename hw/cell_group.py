@@ -79,7 +79,9 @@ class CellGroup(wiring.Component):
         m.submodules.scheduler = scheduler = Scheduler(config)
         m.submodules.cell = cell = CellEgru(config)
         depth, distributed = config.rows << config.lane_bits, config.distributed_cells
-        m.submodules.queue = queue = Queue(shape=Result(config), depth=self.RESULTS_DEPTH, direct=config.hops == 1)
+        m.submodules.queue = queue = Queue(
+            shape=Result(config), depth=self.RESULTS_DEPTH, direct=config.hops == 1, guarded=False
+        )
         m.submodules.units = units = PipelinedMemory(shape=UnitWord(), depth=depth, distributed=distributed)
         m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth, distributed=distributed)
 
@@ -249,7 +251,9 @@ class CellGroup(wiring.Component):
         kept = Signal(range(self.RESULTS_DEPTH + 2))
         released = Signal(2)
         taken = delay(m, self.results.valid & self.results.ready, config.hops - 1, "taken", init=0)
-        m.d.sync += released.eq(taken + ((is_logit | is_update) & ~has_result))
+        left_empty = Signal()
+        m.d.sync += left_empty.eq((is_logit | is_update) & ~has_result)
+        m.d.comb += released.eq(delay(m, taken, 1, "taken_before", init=0) + left_empty)
         m.d.sync += kept.eq(kept + scheduler.grant - released)
         m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2)
         return m

@@ -117,11 +117,9 @@ class Core(wiring.Component):
 
         # Loading.
         wiring.connect(m, wiring.flipped(self.load), loader.i)
-        m.d.comb += [
-            loader.restart.eq(self.reset),
-            loader.idle.eq(self.idle & loader.loaded),
-        ]
-        m.d.sync += self.loaded.eq(loader.loaded & ~Cat(stops).any())
+        idle = Signal()
+        m.d.comb += [loader.restart.eq(self.reset), loader.idle.eq(idle)]
+        m.d.sync += [idle.eq(self.idle & loader.loaded), self.loaded.eq(loader.loaded & ~Cat(stops).any())]
         for index, group in enumerate(groups):
             m.d.comb += group.load.eq(carry(m, f"cell_{index}_load", loader.write, hops))
         write = Signal.like(loader.write, reset_less=True)
@@ -155,14 +153,12 @@ class Core(wiring.Component):
         valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
         for lane, event, valid in zip(lanes, events, valids, strict=True):
             m.d.comb += [lane.event.eq(event), lane.valid.eq(valid)]
-        lanes_ready = Signal()
-        m.d.sync += lanes_ready.eq(join(m, "ready", [lane.ready for lane in lanes], hops))
         m.d.comb += [
             decoder.loaded.eq(self.loaded),
             decoder.bank.eq(sequencer.input_bank),
             decoder.between_steps.eq(sequencer.between_steps),
             broadcaster.input_allowed.eq(sequencer.input_ready),
-            broadcaster.lanes_ready.eq(lanes_ready),
+            broadcaster.lanes_ready.eq(join(m, "ready", [lane.ready for lane in lanes], hops)),
             sequencer.input_end.eq(broadcaster.input_end),
             sequencer.input_ending.eq(decoder.ending),
             sequencer.layer_end.eq(broadcaster.layer_end),

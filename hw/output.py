@@ -49,8 +49,8 @@ class Output(wiring.Component):
         largest = data.View(shape, Mux(held_is_best, held.as_value(), best.as_value()))
         free = ~self.o.valid | self.o.ready
 
-        def beats(one, other):
-            return Cat(~one.index, one.value).as_signed() > Cat(~other.index, other.value).as_signed()
+        def beats(one, other):  # larger, or as large with a lower index
+            return Cat(other.index, one.value).as_signed() > Cat(one.index, other.value).as_signed()
 
         m.d.comb += [self.i.ready.eq(free), self.empty.eq(~self.o.valid & ~held_valid)]
         with m.If(free):

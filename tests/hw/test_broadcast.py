@@ -151,7 +151,7 @@ class Log:
         self.job_of_broadcast, self.job_of_output = [], []
         self.jobs_ended = 0
         self._pins, self._clock = pins, dut.clk
-        self._allowed = False  # lanes were ready in the cycle before, in which the event was chosen
+        self._ready = [False, False]  # lanes were, two cycles ago, for the event that comes now, and one cycle ago
         self._final = [False] * CONFIG.cell_units
         self._was_busy = False  # with results or the end of their layer, in the cycle before
         cocotb.start_soon(self._run())
@@ -161,10 +161,10 @@ class Log:
         while True:
             await RisingEdge(self._clock)
             if get("valid"):
-                assert self._allowed, "an event was sent though a lane had no room"
+                assert self._ready[0], "an event was sent though a lane had no room"
                 self.broadcast.append(get("event"))
                 self.job_of_broadcast.append(self._chosen_in)
-            self._allowed, self._chosen_in = bool(get("lanes_ready")), self.jobs_ended
+            self._ready, self._chosen_in = [self._ready[1], bool(get("lanes_ready"))], self.jobs_ended
 
             busy = all(self._final)
             for unit in range(CONFIG.cell_units):
@@ -177,7 +177,7 @@ class Log:
                     self._final[unit] = True
             taken_input = get("input__valid") and get("input__ready")
             if taken_input:
-                assert get("input_allowed") and get("lanes_ready") and not self._was_busy
+                assert get("input_allowed") and self._ready[0] and not self._was_busy
                 kind = get("input__payload").kind
             assert get("input_end") == bool(taken_input and kind == EventKind.INPUT_END)
             if get("output__valid") and get("output__ready"):
