@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from golden.checkpoint import TrainingError
 from golden.layers import FloatLayer, FloatReadout, ModelError
 from golden.lm.corpus import Corpus, CorpusError, load_corpus
 from golden.lm.floating import FloatLanguageModel
-from golden.lm.fold import calibrate, quantize_model
+from golden.lm.fold import Tell, calibrate, quantize_model
 from golden.lm.integer import IntegerModel
 from golden.lm.native import CompilerError
 from golden.lm.weights import load_settings, load_weights
@@ -104,11 +105,26 @@ def calibration_text(corpus: Corpus) -> NDArray[np.int64]:
     return corpus.valid[:CALIBRATION_WORDS]
 
 
-def convert(options: argparse.Namespace) -> Model:
+class WordProgress(Progress):
+    """Progress bars of runs over words."""
+
+    def __init__(self, console: Console) -> None:
+        columns = BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn(compact=True)
+        super().__init__(TextColumn("{task.description}"), *columns, console=console, transient=True)
+
+    def tell(self, description: str, words: int) -> Tell:
+        """Add a bar; return what moves it."""
+        task = self.add_task(description, total=words)
+        return lambda done: self.advance(task, done)
+
+
+def convert(options: argparse.Namespace, console: Console) -> Model:
     """Return the model that the options ask for."""
     corpus = load_corpus(options.corpus, options.data)
     model = load_model(options.weights, corpus)
-    powers = calibrate(model, calibration_text(corpus))
+    text = calibration_text(corpus)
+    with WordProgress(console) as progress:
+        powers = calibrate(model, text, progress.tell("calibration", len(text)))
     network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=options.row_bits)
     provenance = {
         "command": "python -m golden.lm.convert " + " ".join(sys.argv[1:]),
@@ -158,9 +174,10 @@ def main(arguments: list[str] | None = None) -> int:
     add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model file to write")
     options = parser.parse_args(arguments)
+    console = Console()
     try:
         make_folder(options.out)
-        model = convert(options)
+        model = convert(options, console)
         save(model, options.out)
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
@@ -168,9 +185,10 @@ def main(arguments: list[str] | None = None) -> int:
     assert model.fixed is not None
     integer = IntegerModel(model.fixed)
     units = ", ".join(str(layer.units) for layer in model.fixed.layers)
-    Console().print(
+    console.print(
         f"{options.out}: {integer.words:,} words, {integer.lists} lists each, layers of {units} units, sums of "
-        f"{integer.accumulator_bits} bits"
+        f"{integer.accumulator_bits} bits",
+        soft_wrap=True,
     )
     return 0
 

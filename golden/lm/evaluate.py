@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from golden.float_reference import Floats
 from golden.lm.convert import (
     ERRORS,
     WEIGHTS,
+    WordProgress,
     add_arguments,
     calibration_text,
     load_model,
@@ -158,18 +158,12 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         model = load_model(options.weights, corpus)
     calibration = calibration_text(corpus)
     inputs, targets = (text[: options.limit] for text in columns(corpus.test, 1, corpus.end))
-    bar = BarColumn(bar_width=24), TaskProgressColumn(), TimeRemainingColumn(compact=True)
-    with Progress(TextColumn("{task.description}"), *bar, console=console, transient=True) as progress:
-
-        def tell(description: str, words: int) -> Tell:
-            task = progress.add_task(description, total=words)
-            return lambda done: progress.advance(task, done)
-
-        powers = calibrate(model, calibration, tell("calibration", len(calibration)))
+    with WordProgress(console) as progress:
+        powers = calibrate(model, calibration, progress.tell("calibration", len(calibration)))
         network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=options.row_bits)
         integer = IntegerModel(network)
-        in_float = score(FloatRunner(model), inputs, targets, tell("float", len(inputs)))
-        in_integers = score(integer, inputs, targets, tell("integer", len(inputs)))
+        in_float = score(FloatRunner(model), inputs, targets, progress.tell("float", len(inputs)))
+        in_integers = score(integer, inputs, targets, progress.tell("integer", len(inputs)))
     assert in_integers.macs is not None
     rows = work(model, in_integers.macs)
     formats = f"weights of {options.weight_bits} bits, rows of {options.row_bits}"

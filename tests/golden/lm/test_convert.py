@@ -171,7 +171,7 @@ def test_writes_a_model_file(data, tmp_path, capsys):
     weights = save_weights(language_model().state_dict(), tmp_path / "lm")
     out = tmp_path / "new" / "m.safetensors"
     assert call(weights, data, out, "--row-bits", "8") == 0
-    assert "13 words, 1 lists each, layers of 10, 8 units, sums of " in " ".join(capsys.readouterr().out.split())
+    assert "13 words, 1 lists each, layers of 10, 8 units, sums of " in capsys.readouterr().out
     model = load(out)
     network = model.fixed
     assert (network.inputs, network.readout.units, network.weight_bits) == (WORDS, WORDS, 8)
