@@ -3,7 +3,8 @@
 A tensor is cut into pieces of :data:`PIECE` values in row-major order. Piece k of tensor ``n`` is ``n:k:values``, its
 non-zero values, float16 (float32 of a vector, as there are few), and ``n:k:mask``, uint8, one bit a value, most
 significant first, 1 where it is not zero; a piece without zeros has no mask. The shape of each tensor is in the
-header's metadata, a JSON object under ``shapes``; what training was told is one under ``settings``.
+header's metadata, a JSON object under ``shapes``; what training was told is a JSON object as well, the bytes of the
+tensor ``settings`` of each file: the order of more than one item of metadata would differ from run to run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor
 from golden.checkpoint import TrainingError
 
 FILE_BYTES = 16 << 20
-HEADER_BYTES = 1 << 16  #: left free for the header of a file
+HEADER_BYTES = 1 << 16  #: left free for the header of a file, and the settings
 PIECE = 4 << 20
 
 Arrays = dict[str, NDArray[Any]]
@@ -50,12 +51,13 @@ def save_weights(weights: Mapping[str, Tensor], stem: Path, settings: Mapping[st
             files[-1] |= piece
             room -= size
     shapes = {name: list(tensor.shape) for name, tensor in weights.items()}
-    metadata = {"shapes": json.dumps(shapes), "settings": json.dumps(dict(settings or {}))}
+    metadata = {"shapes": json.dumps(shapes)}
+    told = np.frombuffer(json.dumps(dict(settings or {})).encode(), np.uint8)
     paths = []
     for number, arrays in enumerate(files, 1):
         path = stem.with_name(f"{stem.name}-{number}.safetensors")
         temporary = path.with_name(path.name + ".new")
-        save_file(arrays, temporary, metadata)
+        save_file({**arrays, "settings": told}, temporary, metadata)
         os.replace(temporary, path)
         paths.append(path)
     number = len(paths) + 1
@@ -108,5 +110,7 @@ def load_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
 def load_settings(path: Path) -> dict[str, Any]:
     """Return the settings in a file that :func:`load_weights` can read; none if it was written without."""
     with safe_open(path, "numpy") as file:
-        settings: dict[str, Any] = json.loads(file.metadata().get("settings", "{}"))
+        if "settings" not in file.keys():  # noqa: SIM118 (it is no mapping)
+            return {}
+        settings: dict[str, Any] = json.loads(file.get_tensor("settings").tobytes())
     return settings

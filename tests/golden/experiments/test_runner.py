@@ -1,6 +1,7 @@
 import argparse
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ def test_a_stopped_run_goes_on_as_if_unbroken(runs, data, tmp_path, monkeypatch)
     _, (unbroken, _) = runs
     stopping = a_runner(data, tmp_path, time_limit=0.5)
     ticks = iter(range(0, 10_000, 7))  # every look at the clock takes 7 s
-    monkeypatch.setattr("golden.lm.logged.time.monotonic", lambda: stopping.began + next(ticks))
+    clock = SimpleNamespace(monotonic=lambda: stopping.began + next(ticks))
+    monkeypatch.setattr("golden.lm.logged.time", clock)
     with pytest.raises(TimeUpError):
         stopping.run("a-s0", stopping.settings())
     assert 0 < len((tmp_path / "runs" / "a-s0" / "lm.jsonl").read_text().splitlines()) - 1 < 3
