@@ -13,6 +13,7 @@ from golden.experiments.__main__ import main
 from golden.experiments.report import number, spread
 from golden.experiments.runner import Runner, TimeUpError, first_tokens
 from golden.lm.corpus import Corpus, load_corpus
+from golden.lm.trainer import Trainer
 
 OPTIONS = dict(
     scale="tiny", corpus="steps", seeds=2, epochs=3, finetune=None, tokens=None, time_limit=None, device="cpu",
@@ -57,8 +58,11 @@ def test_a_stopped_run_goes_on_as_if_unbroken(runs, data, tmp_path, monkeypatch)
         stopping.run("a-s0", stopping.settings())
     assert 0 < len((tmp_path / "runs" / "a-s0" / "lm.jsonl").read_text().splitlines()) - 1 < 3
     monkeypatch.undo()
+    trained, epoch = [], Trainer.epoch
+    monkeypatch.setattr(Trainer, "epoch", lambda self, *rest: trained.append(1) or epoch(self, *rest))
     runner = a_runner(data, tmp_path)
     assert runner.run("a-s0", runner.settings()).metrics == unbroken.metrics
+    assert 0 < len(trained) < 3
 
 
 def test_starts_from_the_runs_of_the_same_seed(runs):
