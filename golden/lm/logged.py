@@ -51,8 +51,8 @@ def trainer_of(
 class LoggedRun:
     """A run of training with its files: log, checkpoint, and weights in few bytes.
 
-    ``options`` are those of the command that say when to stop, save, resume and what to start from; ``program`` is what
-    the command in the log begins with.
+    ``options`` are those of the command that say when to stop, save, resume and what to start from; ``began`` is when the
+    time limit began, in seconds of ``time.monotonic``; ``program`` is what the command in the log begins with.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class LoggedRun:
         program: str = "golden.train",
     ) -> None:
         self.trainer, self.directory, self.options = trainer, directory, options
-        self.program, self.began, self.saved = program, began, time.monotonic()
+        self.program, self.began, self.started = program, began, time.monotonic()
+        self.saved = self.started
         self.leader = distributed.rank() == 0
         self.metrics: Record = {}
         self.checkpoint = directory / "lm.checkpoint"
@@ -132,9 +133,9 @@ class LoggedRun:
         limit = self.options.time_limit
         if limit is None:
             return True
-        elapsed, ran = time.monotonic() - self.began, len(self.trainer.history) - self.first
-        each = elapsed / ran if ran else 0.0
-        return distributed.agree(elapsed + 1.2 * each < 60 * limit, self.trainer.device)
+        now, ran = time.monotonic(), len(self.trainer.history) - self.first
+        each = (now - self.started) / ran if ran else 0.0
+        return distributed.agree(now - self.began + 1.2 * each < 60 * limit, self.trainer.device)
 
     def _save(self) -> None:
         if self.leader:
