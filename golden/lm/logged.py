@@ -51,8 +51,8 @@ def trainer_of(
 class LoggedRun:
     """A run of training with its files: log, checkpoint, and weights in few bytes.
 
-    ``options`` are those of the command that say when to stop, save, resume and what to start from; ``began`` is when the
-    time limit began, in seconds of ``time.monotonic``; ``program`` is what the command in the log begins with.
+    ``options`` are those of the command that say when to stop, save, resume and what to start from; ``began`` is when
+    the time limit began, in seconds of ``time.monotonic``; ``program`` is what the command in the log begins with.
     """
 
     def __init__(
