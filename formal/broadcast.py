@@ -120,7 +120,7 @@ def broadcaster() -> Bench:
     ends_step = tag.readout | tag.output
     input_taken = unit.input.valid & unit.input.ready
     bench.prove(
-        ends == (finals.all() & (tag.readout | here.lanes_ready) & (~ends_step | unit.output.ready) & ~unit.input.ready)
+        ends == (finals.all() & (tag.readout | here.lanes_ready) & (~ends_step | unit.output.ready) & ~here.inputs_turn)
     )
     with m.If(ends):
         bench.prove((given == ends_step) & (unit.layer_end == ~tag.readout) & (~given | (item.ending == tag.ending)))
@@ -129,10 +129,15 @@ def broadcaster() -> Bench:
     m.d.sync += [finals[u].eq((finals[u] | (taken[u] & results[u].tag.final)) & ~ends) for u in units]
     m.d.sync += [begun.eq((begun | Cat(taken).any()) & ~ends), tag.eq(job)]
 
-    # Input goes to the lanes when it and nothing else was there a cycle before, and no end of input went.
+    # Input goes to the lanes when it and nothing else was there a cycle before, and no end of input in the last two.
     others = finals.all() | Cat(unit.results[u].valid & full[u] & ~finals[u] for u in units).any()
-    bench.prove(here.inputs_turn == bench.past(unit.input.valid & (~others | ends) & ~unit.input_end))
-    bench.prove(unit.input.ready == (here.inputs_turn & unit.input_allowed & here.lanes_ready))
+    bench.prove(
+        here.inputs_turn
+        == bench.past(
+            unit.input.valid & unit.input_allowed & (~others | ends) & ~unit.input_end & ~bench.past(unit.input_end)
+        )
+    )
+    bench.prove(unit.input.ready == (here.inputs_turn & here.lanes_ready))
     bench.prove(unit.input_end == (input_taken & (unit.input.payload.kind == EventKind.INPUT_END)))
     with m.If(input_taken):
         m.d.comb += wanted.eq(unit.input.payload)

@@ -200,8 +200,8 @@ class Broadcaster(wiring.Component):
     -------
     results : In(stream.Signature(Result)).array(cell_units)
     input : In(stream.Signature(Event)), input_allowed : In(1)
-        Nothing is taken in the cycle after an end of input, which may withdraw the permission, or in the first cycle in
-        which there is input.
+        Input is taken if there was input and permission a cycle before; none in the two cycles after an end of input,
+        which may withdraw the permission.
     lanes_ready : In(1)
         Every lane has room; looked at in the next cycle.
     event : Out(Event), valid : Out(1)
@@ -236,15 +236,18 @@ class Broadcaster(wiring.Component):
         tag = Signal(JobTag(config))  # of the job that is being delivered
         # Whether it is the input's turn is decided a cycle before: what holds it has not far to hear, and results need
         # not know whether there is input now.
-        inputs_turn, takes_input, ends = Signal(), Signal(), Signal()
-        m.d.sync += inputs_turn.eq(self.input.valid & ~waiting.any() & (~delivered.all() | ends) & ~self.input_end)
+        inputs_turn, input_ended, ends = Signal(), Signal(), Signal()
+        m.d.sync += [
+            input_ended.eq(self.input_end),
+            inputs_turn.eq(
+                (self.input.valid & self.input_allowed & ~self.input_end & ~input_ended)
+                & ~waiting.any()
+                & (~delivered.all() | ends)
+            ),
+        ]
         lanes_ready = Signal(reset_less=True)
         m.d.sync += lanes_ready.eq(self.lanes_ready)
-        m.d.comb += [
-            takes_input.eq(inputs_turn & self.input_allowed & lanes_ready),
-            self.input.ready.eq(takes_input),
-            chosen.eq(waiting & -waiting),
-        ]
+        m.d.comb += [self.input.ready.eq(inputs_turn & lanes_ready), chosen.eq(waiting & -waiting)]
         # Registers of its own for each whose results wait for it, as they are apart.
         rooms = [Relay(1) for _ in self.results]
         for index, (candidate, room) in enumerate(zip(self.results, rooms, strict=True)):
@@ -257,7 +260,7 @@ class Broadcaster(wiring.Component):
                 waiting[index].eq(offered & ~is_empty),
                 # Found out for each beside the choice between them, not behind it.
                 may_go[index].eq((~is_event | room.o) & (~to_output | self.output.ready)),
-                candidate.ready.eq(((offered & is_empty) | (chosen[index] & may_go[index])) & ~takes_input),
+                candidate.ready.eq(((offered & is_empty) | (chosen[index] & may_go[index])) & ~inputs_turn),
             ]
             with m.If(chosen[index]):
                 m.d.comb += result.eq(payload)
@@ -269,11 +272,12 @@ class Broadcaster(wiring.Component):
         is_event = result.kind == ResultKind.EVENT
         to_output = (result.kind == ResultKind.LOGIT) | (is_event & result.tag.output)
 
-        with m.If(takes_input):
+        with m.If(inputs_turn):
             m.d.comb += [
                 event.eq(self.input.payload),
-                valid.eq(self.input.valid),
-                self.input_end.eq(self.input.valid & (event.kind == EventKind.INPUT_END)),
+                valid.eq(self.input.valid & lanes_ready),
+                self.input_end.eq(valid & (self.input.payload.kind == EventKind.INPUT_END)),
+                self.stalled.eq(self.input.valid & ~lanes_ready),
             ]
         with m.Elif(waiting.any()):
             m.d.comb += [
@@ -305,9 +309,6 @@ class Broadcaster(wiring.Component):
             m.d.comb += ends.eq(go)
             with m.If(ends):
                 m.d.sync += delivered.eq(0)
-
-        with m.Else():
-            m.d.comb += self.stalled.eq(self.input.valid & self.input_allowed & ~lanes_ready)
         m.d.comb += self.event.eq(delay(m, event, 1, "event"))
         m.d.sync += self.valid.eq(valid)
         return m

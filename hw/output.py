@@ -1,6 +1,6 @@
 """The output: logits or events of the last layer as a stream, one packet a step, and the largest of them."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,13 +44,27 @@ class Output(wiring.Component):
         # Indices are compared as they come, so that no subtraction goes before.
         shape = data.StructLayout({"index": INDEX_BITS, "value": item.value.shape()})
         held, held_valid = Signal(shape, reset_less=True), Signal()
-        # The best of all before the one held; whether that is better still is known, so that it moves a cycle later.
-        best, held_is_best = Signal(shape, reset_less=True), Signal()
-        largest = data.View(shape, Mux(held_is_best, held.as_value(), best.as_value()))
+        # The best of all items before the one held, which moves an item later.
+        best = Signal(shape, reset_less=True)
         free = ~self.o.valid | self.o.ready
 
-        def beats(one, other):  # larger, or as large with a lower index
-            return Cat(other.index, one.value).as_signed() > Cat(one.index, other.value).as_signed()
+        def offset_binary(value):  # compares without a sign, for which a carry chain would have to be left
+            return value.as_unsigned() ^ (1 << len(value) - 1)
+
+        def held_beats(other, name):
+            # Larger, or as large with a lower index: all that takes carries is found out as the item comes.
+            larger, equal, lower = (Signal(name=f"{what}_{name}") for what in ("larger_than", "equal_to", "lower_than"))
+            with m.If(free & self.i.valid):
+                m.d.sync += [
+                    larger.eq(offset_binary(item.value) > offset_binary(other.value)),
+                    equal.eq(item.value == other.value),
+                    lower.eq(item.index < other.index),
+                ]
+            return larger | (equal & lower)
+
+        held_is_best, last_was_best, is_first = Signal(), Signal(), Signal()
+        m.d.comb += held_is_best.eq(is_first | Mux(last_was_best, held_beats(held, "last"), held_beats(best, "best")))
+        largest = data.View(shape, Mux(held_is_best, held.as_value(), best.as_value()))
 
         m.d.comb += [self.i.ready.eq(free), self.empty.eq(~self.o.valid & ~held_valid)]
         with m.If(free):
@@ -66,7 +80,8 @@ class Output(wiring.Component):
                 held_valid.eq(~item.end),
                 held.index.eq(item.index),
                 held.value.eq(item.value),
-                held_is_best.eq(~held_valid | Mux(held_is_best, beats(item, held), beats(item, best))),
+                last_was_best.eq(held_is_best),
+                is_first.eq(~held_valid),
             ]
             with m.If(held_is_best):
                 m.d.sync += best.eq(held)

@@ -154,6 +154,8 @@ class Log:
         self._ready = [False, False]  # lanes were, two cycles ago, for the event that comes now, and one cycle ago
         self._final = [False] * CONFIG.cell_units
         self._was_busy = False  # with results or the end of their layer, in the cycle before
+        self._was_allowed = False  # input was, in the cycle before
+        self._since_end = 2  # cycles since an end of input
         cocotb.start_soon(self._run())
 
     async def _run(self):
@@ -177,9 +179,13 @@ class Log:
                     self._final[unit] = True
             taken_input = get("input__valid") and get("input__ready")
             if taken_input:
-                assert get("input_allowed") and self._ready[0] and not self._was_busy
+                assert self._was_allowed and self._ready[0] and not self._was_busy and self._since_end >= 2
                 kind = get("input__payload").kind
+            self._since_end += 1
+            self._was_allowed = get("input_allowed")
             assert get("input_end") == bool(taken_input and kind == EventKind.INPUT_END)
+            if get("input_end"):
+                self._since_end = 0
             if get("output__valid") and get("output__ready"):
                 self.output.append(get("output__payload"))
                 self.job_of_output.append(self.jobs_ended)
