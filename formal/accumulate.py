@@ -32,6 +32,12 @@ def accumulators(split_banks: bool, forwarding: bool) -> Bench:
     m, unit, here = bench.m, bench.component, inside(bench.component)
     chosen = bench.any(Target(config), "chosen")
     taken = unit.i.valid & unit.i.ready
+    if not forwarding:  # what comes is seen before, and comes only with what moves
+        moves, seen = bench.past(unit.i.ready), bench.past(unit.behind.as_value())
+        stays = (unit.i.valid == bench.past(unit.i.valid)) & (
+            unit.i.payload.as_value() == bench.past(unit.i.payload.as_value())
+        )
+        bench.assume(Mux(moves, unit.i.payload.as_value() == seen, stays))
 
     # The operation held, the next one once it goes.
     held, target = Signal(), Signal(Target(config))
@@ -69,6 +75,10 @@ def accumulators(split_banks: bool, forwarding: bool) -> Bench:
     # Invariants: the operation held is the one that came in, and the sum is in its memory or on its way there.
     bench.prove(here.held == held)
     bench.prove(~held | (here.target.as_value() == target.as_value()))
+    if not forwarding:
+        went = zip(here.targets[:-1], [here.held, *here.valid[1:-1]], strict=True)
+        meets = Cat(valid & (at.as_value() == unit.i.payload.as_value()) for at, valid in went)
+        bench.prove(~unit.i.valid | (here.coming == meets))
     stored = Signal(signed(config.acc_bits))
     for bank in range(2) if split_banks else [None]:
         rows = inside(here.m.submodules["sums" if bank is None else f"sums_{bank}"]).module

@@ -13,7 +13,7 @@ from formal.queue import fill
 from formal.streams import rules
 from hw.broadcast import Broadcaster, InputDecoder
 from hw.errors import Error
-from hw.event import NULL_INDEX, RESTORE_FLAG, Event, EventKind, ListPart, ResultKind
+from hw.event import NULL_INDEX, RESTORE_FLAG, Event, EventKind, ListPart
 
 CONFIG = replace(SMALL, lanes=2, cell_units=2)
 
@@ -33,28 +33,32 @@ def input_decoder() -> Bench:
     given, checked = decoder.i.payload, here.checked
     bench.prove(checked.beat.as_value() == given.as_value())
     bench.prove(checked.named == (given.index != NULL_INDEX))
-    bench.prove(checked.event == (checked.named & checked.inside & (given.value != 0)))
     restores, is_input = given.index >= RESTORE_FLAG, given.index < decoder.network.inputs
+    is_event = checked.named & checked.inside & (given.value != 0)
+    bench.prove((checked.plain == (is_event & ~restores)) & (checked.restored == (is_event & restores)))
     bench.prove(restores | (checked.inside == is_input))
 
     now, beat = here.now, here.now.beat
     held = here.queue.o.valid
-    bench.assume(~held | (now.event == (now.named & now.inside & (beat.value != 0))))  # so it came into the queue
+    is_event = now.named & now.inside & (beat.value != 0)
+    restores = beat.index >= RESTORE_FLAG
+    bench.assume(~held | (now.plain == (is_event & ~restores)))  # so it came into the queue
+    bench.assume(~held | (now.restored == (is_event & restores)))
     leaves = held & here.queue.o.ready
-    sent, is_event = decoder.o.valid & decoder.o.ready, decoder.o.payload.kind == EventKind.EVENT
+    sent, sends_event = decoder.o.valid & decoder.o.ready, decoder.o.payload.kind == EventKind.EVENT
     tells = decoder.error != Error.NONE
     event_sent, end_sent, told = Signal(), Signal(), Signal()
     with m.If(leaves):
         m.d.sync += Cat(event_sent, end_sent, told).eq(0)
     with m.Else():
         m.d.sync += [
-            event_sent.eq(event_sent | (sent & is_event)), end_sent.eq(end_sent | (sent & ~is_event)),
+            event_sent.eq(event_sent | (sent & sends_event)), end_sent.eq(end_sent | (sent & ~sends_event)),
             told.eq(told | tells),
         ]  # fmt: skip
     with m.If(sent):
         bench.prove(held & ~end_sent)
-        with m.If(is_event):
-            bench.prove(~event_sent & ~told & ~tells & now.event & decoder.loaded)
+        with m.If(sends_event):
+            bench.prove(~event_sent & ~told & ~tells & is_event & decoder.loaded)
             bench.prove(decoder.o.payload.value == beat.value)
             bench.prove(decoder.o.payload.source == beat.index[: SMALL.source_bits])
         with m.Else():
@@ -62,9 +66,9 @@ def input_decoder() -> Bench:
     with m.If(tells):
         bench.prove(held & ~told & ~event_sent & now.named & (decoder.detail == beat.index))
     with m.If(leaves):
-        events, errors = event_sent | (sent & is_event), told | tells
+        events, errors = event_sent | (sent & sends_event), told | tells
         bench.prove((events + errors + (~now.named | (beat.value == 0)) >= 1) & ~(events & errors))
-        bench.prove((end_sent | (sent & ~is_event)) == (beat.last & decoder.loaded))
+        bench.prove((end_sent | (sent & ~sends_event)) == (beat.last & decoder.loaded))
 
     bench.prove(~held | (here.sent == (event_sent | told)))
     bench.prove(held | ~here.sent)
@@ -83,7 +87,7 @@ def broadcaster() -> Bench:
     units = range(CONFIG.cell_units)
     results = [port.payload for port in unit.results]
     taken = [port.valid & port.ready for port in unit.results]
-    full = [result.kind != ResultKind.NONE for result in results]
+    full = [result.to_lanes | result.to_output for result in results]
 
     # The results of a job have one tag, but for ``final``, which each cell unit's last result of the job has.
     finals, begun, tag = Signal(len(units)), Signal(), Signal.like(results[0].tag)
@@ -92,15 +96,14 @@ def broadcaster() -> Bench:
     for u in units:
         same = Cat(results[u].tag[name] == job[name] for name, _ in tag.shape() if name != "final").all()
         bench.assume(~unit.results[u].valid | finals[u] | same)
-        bench.assume(results[u].kind.as_value() <= ResultKind.LOGIT.value)
 
     # Each result that is taken goes to the lanes, to the output, or both; an empty one nowhere.
     sends, gives = [], []
     wanted = Signal(Event(CONFIG))
     for u in units:
         result = results[u]
-        sends.append(taken[u] & (result.kind == ResultKind.EVENT))
-        gives.append(taken[u] & full[u] & ((result.kind == ResultKind.LOGIT) | result.tag.output))
+        sends.append(taken[u] & result.to_lanes)
+        gives.append(taken[u] & result.to_output)
         with m.If(gives[u]):
             bench.prove(given & ~item.end & (item.index == result.id) & (item.value == result.value))
         with m.If(sends[u]):

@@ -104,10 +104,8 @@ def largest() -> Bench:
     bench.prove(here.held_valid == has_any)
     bench.prove(has_any | ~(follows | some))
     with m.If(has_any):
-        for place in (here.held, here.largest):
-            bench.prove(place.index >= output.base)
-        index = seen(here.largest.index, output.base)
-        bench.prove(right(index, here.largest.value, follows, some, its_index, its_value))
+        bench.prove((here.held.index >= output.base) & (here.is_first | (here.best.index >= output.base)))
+        bench.prove(right(here.largest_index, here.largest_value, follows, some, its_index, its_value))
     bench.cover(ended & bench.past(follows & some & (its_value == -2) & (some_value == -1)) & output.argmax_only)
     bench.cover(
         ended & bench.past(some & follows) & (output.best_index == 3) & (then[2] == 4) & (then[3] == some_value)

@@ -23,7 +23,10 @@ class Accumulators(wiring.Component):
     Members
     -------
     i : In(stream.Signature(Target))
-        The operation to be held next; ``ready``, a register's, while none is held, or the one that is goes.
+        The operation to be held next; ``ready``, a register's, while none is held, or the one that is goes. Without
+        ``config.forwarding`` it changes only while ``ready``.
+    behind : In(Target)
+        Without ``config.forwarding``: of the operation that is at ``i`` after the next cycle that is ``ready``, if any.
     will_be_ready : Out(1)
         ``i.ready`` in the next cycle: for registers of it elsewhere.
     product : In(signed(product_bits))
@@ -42,7 +45,7 @@ class Accumulators(wiring.Component):
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
-            "i": In(stream.Signature(Target(config))), "will_be_ready": Out(1),
+            "i": In(stream.Signature(Target(config))), "behind": In(Target(config)), "will_be_ready": Out(1),
             "product": In(signed(config.product_bits)),
             "goes": Out(1), "hazard": Out(1), "drained": Out(1),
             "drain": In(Drain(config)),
@@ -85,13 +88,18 @@ class Accumulators(wiring.Component):
         if config.forwarding:
             m.d.comb += matches.eq(same(target, targets[1:], valid[1:]))
         else:
-            coming = same(self.i.payload, targets[:-1], [held, *valid[1:-1]])
+            # Already of the one before that, as what follows from it is late: bit 0 is of the operation held, bit k of
+            # that which went k cycles ago.
+            coming = Signal(self.HAZARD_DISTANCE)
             with m.If(self.i.ready):
                 m.d.comb += will_wait.eq(coming.any())
-                m.d.sync += matches.eq(coming)
+                m.d.sync += [
+                    matches.eq(coming),
+                    coming.eq(same(self.behind, [self.i.payload, *targets[:-2]], [self.i.valid, held, *valid[1:-2]])),
+                ]
             with m.Else():
                 m.d.comb += will_wait.eq(matches[:-1].any())
-                m.d.sync += matches.eq(matches << 1)
+                m.d.sync += [matches.eq(matches << 1), coming.eq(Cat(coming[0], 0, coming[1:-1]))]
         ready = Signal(init=1)
         m.d.sync += [waits.eq(will_wait), taken.eq(will_be_taken), ready.eq(self.will_be_ready)]
         m.d.comb += [

@@ -16,7 +16,6 @@ from hw.event import (
     JobTag,
     ListPart,
     Result,
-    ResultKind,
 )
 from hw.loader import NetworkDescription
 from hw.queue import Queue
@@ -33,13 +32,13 @@ class OutputItem(data.StructLayout):
 class CheckedBeat(data.StructLayout):
     """An input beat and what the network says of it.
 
-    ``named``: it is no null beat; ``inside``: its source is one of the network's; ``event``: it is both, and its value
-    is not 0; ``layer_parity``: of the layer whose source is restored.
+    ``named``: it is no null beat; ``inside``: its source is one of the network's; ``plain``, ``restored``: it is both,
+    and its value is not 0; ``layer_parity``: of the layer whose source is restored.
     """
 
     def __init__(self, config: CoreConfig):
         super().__init__({
-            "beat": InputBeat(config), "named": 1, "inside": 1, "event": 1, "layer_parity": 1,
+            "beat": InputBeat(config), "named": 1, "inside": 1, "plain": 1, "restored": 1, "layer_parity": 1,
         })  # fmt: skip
 
 
@@ -69,7 +68,7 @@ class Consideration(wiring.Component):
             self.empty.eq(~self.i.valid),
             self.o.payload.beat.eq(self.i.payload.beat),
         ]
-        for name in ("named", "inside", "event", "layer_parity"):
+        for name in ("named", "inside", "plain", "restored", "layer_parity"):
             found = Signal(name=name, reset_less=True)
             m.d.sync += found.eq(self.i.payload[name])
             m.d.comb += self.o.payload[name].eq(found)
@@ -136,6 +135,7 @@ class InputDecoder(wiring.Component):
         beat, checked = self.i.payload, queue.i.payload
         source, restores = beat.index[: INDEX_BITS - 1], beat.index[INDEX_BITS - 1]
         is_input = source < network.inputs
+        is_event = checked.named & checked.inside & (beat.value != 0)
         layers_before = Cat(
             is_egru[layer] & (source >= network.layers[layer].source) for layer in range(1, config.layers)
         )
@@ -143,7 +143,8 @@ class InputDecoder(wiring.Component):
             checked.beat.eq(beat),
             checked.named.eq(beat.index != NULL_INDEX),
             checked.inside.eq(Mux(restores, ~is_input & (source < units_end), is_input)),
-            checked.event.eq(checked.named & checked.inside & (beat.value != 0)),
+            checked.plain.eq(~restores & is_event),
+            checked.restored.eq(restores & is_event),
             checked.layer_parity.eq(layers_before.xor()),
             queue.i.valid.eq(self.i.valid),
             self.i.ready.eq(queue.i.ready),
@@ -166,7 +167,7 @@ class InputDecoder(wiring.Component):
         event = self.o.payload
         has_event, ends, leaves = Signal(), Signal(), Signal()  # ``ends``: and nothing else is left of it
         m.d.comb += [
-            has_event.eq(now.event & ~sent & self.loaded & (self.between_steps | ~restores)),
+            has_event.eq((now.plain | (now.restored & self.between_steps)) & self.loaded & ~sent),
             ends.eq(now.beat.last & self.loaded & ~has_event),
             self.error.eq(Mux(held & ~sent, refusal, Error.NONE)),
             self.detail.eq(now.beat.index),
@@ -252,15 +253,16 @@ class Broadcaster(wiring.Component):
         rooms = [Relay(1) for _ in self.results]
         for index, (candidate, room) in enumerate(zip(self.results, rooms, strict=True)):
             m.submodules[f"room_{index}"] = room
-            offered, payload = candidate.valid & ~delivered[index], candidate.payload
-            is_empty, is_event = payload.kind == ResultKind.NONE, payload.kind == ResultKind.EVENT
-            to_output = (payload.kind == ResultKind.LOGIT) | (is_event & payload.tag.output)
+            payload, is_empty = candidate.payload, Signal(name=f"is_empty_{index}")
             m.d.comb += [
                 room.i.eq(self.lanes_ready),
-                waiting[index].eq(offered & ~is_empty),
+                is_empty.eq(~payload.to_lanes & ~payload.to_output),
+                waiting[index].eq(candidate.valid & ~delivered[index] & ~is_empty),
                 # Found out for each beside the choice between them, not behind it.
-                may_go[index].eq((~is_event | room.o) & (~to_output | self.output.ready)),
-                candidate.ready.eq(((offered & is_empty) | (chosen[index] & may_go[index])) & ~inputs_turn),
+                may_go[index].eq((~payload.to_lanes | room.o) & (~payload.to_output | self.output.ready)),
+                candidate.ready.eq(
+                    (is_empty | ~waiting[:index].any()) & may_go[index] & ~delivered[index] & ~inputs_turn
+                ),
             ]
             with m.If(chosen[index]):
                 m.d.comb += result.eq(payload)
@@ -269,9 +271,6 @@ class Broadcaster(wiring.Component):
 
         event, valid = Signal(Event(config)), Signal()
         item = self.output.payload
-        is_event = result.kind == ResultKind.EVENT
-        to_output = (result.kind == ResultKind.LOGIT) | (is_event & result.tag.output)
-
         with m.If(inputs_turn):
             m.d.comb += [
                 event.eq(self.input.payload),
@@ -287,13 +286,12 @@ class Broadcaster(wiring.Component):
                 event.value.eq(result.value),
                 event.bank.eq(result.tag.bank),
                 event.group.eq(result.tag.layer + 1),
-                valid.eq(is_event & (chosen & may_go).any()),
+                valid.eq(result.to_lanes & (chosen & may_go).any()),
                 item.index.eq(result.id),
                 item.value.eq(result.value),
-                self.output.valid.eq(to_output & (~is_event | lanes_ready)),
-                self.stalled.eq(is_event & ~lanes_ready),
+                self.output.valid.eq(result.to_output & (~result.to_lanes | lanes_ready)),
+                self.stalled.eq(result.to_lanes & ~lanes_ready),
             ]
-
         with m.Elif(delivered.all()):
             ends_step = tag.readout | tag.output
             go = (tag.readout | lanes_ready) & (~ends_step | self.output.ready)

@@ -8,7 +8,7 @@ from golden.fixed import GATES, STATE_FRACTION
 from hw.cell_egru import CellEgru
 from hw.config import CoreConfig
 from hw.delay import delay
-from hw.event import INDEX_BITS, Drain, Job, Result, ResultKind, UnitUpdate
+from hw.event import INDEX_BITS, Drain, Job, Result, UnitUpdate
 from hw.loader import CellWrite, LayerDescription, LoadKind, LoadWrite
 from hw.queue import Queue
 from hw.scheduler import Scheduler
@@ -119,14 +119,15 @@ class CellGroup(wiring.Component):
                 self.drain[lane].eq(Mux(sweep.valid, sweep, scheduler.drain[lane])),
             ]
 
-        # The unit under way, from its grant on: at[k] is the unit granted k cycles ago.
-        address = Cat(scheduler.lane[: config.lane_bits], scheduler.row)
+        # The unit under way: of each list, item k is of the unit granted k cycles ago.
         stages = self.sums_after + CellEgru.LATENCY
-        valid, addresses, tags = [scheduler.grant], [address], [scheduler.tag]
+        valid, tags = [scheduler.grant], [scheduler.tag]
+        addresses = [None, Cat(scheduler.lane[: config.lane_bits], scheduler.row)]
         for k in range(stages):
             valid.append(delay(m, valid[-1], 1, f"valid_after_{k}", init=0))
-            addresses.append(delay(m, addresses[-1], 1, f"unit_after_{k}"))
             tags.append(delay(m, tags[-1], 1, f"tag_after_{k}"))
+        for k in range(1, stages):
+            addresses.append(delay(m, addresses[-1], 1, f"unit_after_{k}"))
 
         def after_sums(cycle):
             return self.sums_after + cycle
@@ -135,7 +136,7 @@ class CellGroup(wiring.Component):
         choices, levels = list(self.sums), config.hops - (config.lanes_per_cell == 1)
         for level in range(levels):
             first, last = (config.lane_bits * k // levels for k in (level, level + 1))
-            chooser = delay(m, scheduler.lane[first:last], self.sums_after - levels + level - 1, f"chooser_{level}")
+            chooser = delay(m, scheduler.lane[first:last], self.sums_after - levels + level - 2, f"chooser_{level}")
             groups = [choices[k : k + (1 << last - first)] for k in range(0, len(choices), 1 << last - first)]
             choices = []
             for k, group in enumerate(groups):
@@ -220,20 +221,21 @@ class CellGroup(wiring.Component):
         result, has_result = Signal(Result(config)), Signal()
         with m.If(is_logit):
             m.d.comb += [
-                result.kind.eq(Mux(unit.present, ResultKind.LOGIT, ResultKind.NONE)),
+                result.to_output.eq(unit.present),
                 result.tag.eq(tags[logit_at]),
                 result.id.eq(unit.id),
                 result.value.eq(logit),
             ]
         with m.Else():
             m.d.comb += [
-                result.kind.eq(Mux(is_update & (cell.y != 0), ResultKind.EVENT, ResultKind.NONE)),
+                result.to_lanes.eq(is_update & (cell.y != 0)),
+                result.to_output.eq(result.to_lanes & result.tag.output),
                 result.tag.eq(tags[event_at]),
                 result.id.eq(unit_then.id),
                 result.value.eq(cell.y),
             ]
         m.d.comb += [
-            has_result.eq((is_logit | is_update) & ((result.kind != ResultKind.NONE) | result.tag.final)),
+            has_result.eq((is_logit | is_update) & (result.to_lanes | result.to_output | result.tag.final)),
             queue.i.payload.eq(delay(m, result, config.hops - 1, "result")),
             queue.i.valid.eq(delay(m, has_result, config.hops - 1, "has_result", init=0)),
             self.silent_fire.eq(is_update & cell.fires & (cell.y == 0)),

@@ -153,6 +153,10 @@ class Core(wiring.Component):
         valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
         for lane, event, valid in zip(lanes, events, valids, strict=True):
             m.d.comb += [lane.event.eq(event), lane.valid.eq(valid)]
+        # Nobody needs to know of an end at once; of those of a layer and its step all at the same time.
+        out = broadcaster.output
+        layer_end = delay(m, broadcaster.layer_end, 1, "layer_end", init=0)
+        step_end = delay(m, out.valid & out.ready & out.payload.end, 1, "step_end", init=0)
         m.d.comb += [
             decoder.loaded.eq(self.loaded),
             decoder.bank.eq(sequencer.input_bank),
@@ -161,7 +165,7 @@ class Core(wiring.Component):
             broadcaster.lanes_ready.eq(join(m, "ready", [lane.ready for lane in lanes], hops)),
             sequencer.input_end.eq(broadcaster.input_end),
             sequencer.input_ending.eq(decoder.ending),
-            sequencer.layer_end.eq(broadcaster.layer_end),
+            sequencer.layer_end.eq(layer_end),
             sequencer.state_written.eq(loader.state_written),
         ]
 
@@ -243,8 +247,8 @@ class Core(wiring.Component):
         m.d.comb += [
             progress.egru_count.eq(loader.network.layer_count - loader.network.readout),
             progress.input_end.eq(broadcaster.input_end),
-            progress.layer_end.eq(broadcaster.layer_end),
-            progress.step_end.eq(broadcaster.output.valid & broadcaster.output.ready & broadcaster.output.payload.end),
+            progress.layer_end.eq(layer_end),
+            progress.step_end.eq(step_end),
             self.idle.eq(progress.idle & sequencer.between_steps & output_queue.empty & output.empty & decoder.empty),
         ]
         if config.counters:

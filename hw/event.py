@@ -28,14 +28,6 @@ class ListPart(enum.Enum, shape=unsigned(2)):
     RECURRENT = 2  #: when a state is restored: the forward part was walked in the past
 
 
-class ResultKind(enum.Enum, shape=unsigned(2)):
-    """What a cell unit hands on."""
-
-    NONE = 0  #: a silent unit or an empty row; sent only to carry ``final``
-    EVENT = 1
-    LOGIT = 2
-
-
 class InputBeat(data.StructLayout):
     """One beat of the input stream: an event, the end of a step (``last``) or sequence (``user``), or both."""
 
@@ -115,11 +107,15 @@ class JobTag(data.StructLayout):
 
 
 class Result(data.StructLayout):
-    """What a cell unit hands to the broadcaster: an event or logit and its job."""
+    """What a cell unit hands to the broadcaster, and its job.
+
+    An event goes to the lanes, of the output layer to the output as well, a logit to the output. What goes nowhere is a
+    silent unit or an empty row; it is sent only to carry ``final``.
+    """
 
     def __init__(self, config: CoreConfig):
         super().__init__({
-            "kind": ResultKind, "tag": JobTag(config), "id": INDEX_BITS, "value": signed(config.acc_bits),
+            "to_lanes": 1, "to_output": 1, "tag": JobTag(config), "id": INDEX_BITS, "value": signed(config.acc_bits),
         })  # fmt: skip
 
 

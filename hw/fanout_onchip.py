@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import CoreConfig
-from hw.event import Entry, Event, EventKind, FanoutList, ListPart, Operation
+from hw.delay import delay
+from hw.event import Entry, Event, EventKind, FanoutList, ListPart, Operation, Target
 from hw.queue import Queue
 from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
 
@@ -57,21 +58,24 @@ class Directory(wiring.Component):
             words.write_data.eq(self.write_data),
         ]
 
-        event, valid = self.i, self.valid
-        for stage in range(MEMORY_LATENCY):
-            event_next = Signal(Event(self._config), name=f"event_{stage}", reset_less=True)
-            valid_next = Signal(name=f"valid_{stage}")
-            m.d.sync += [event_next.eq(event), valid_next.eq(valid)]
-            event, valid = event_next, valid_next
+        # What is asked of the word is known before it comes.
+        before = delay(m, self.i, MEMORY_LATENCY - 1, "event")
+        comes = delay(m, self.valid, MEMORY_LATENCY - 1, "valid", init=0)
+        is_event = before.kind == EventKind.EVENT
+        event, valid = delay(m, before, 1, "event_read"), delay(m, comes, 1, "valid_read", init=0)
+        is_marker = delay(m, comes & ~is_event, 1, "is_marker", init=0)
+        asks_forward, asks_recurrent = (
+            delay(m, comes & is_event & (before.part != other), 1, name, init=0)
+            for name, other in (("asks_forward", ListPart.RECURRENT), ("asks_recurrent", ListPart.FORWARD))
+        )
 
         word = words.read_data
-        from_middle, to_middle, has_list = Signal(), Signal(), Signal()
+        from_middle, to_middle = Signal(), Signal()
         m.d.comb += [
             from_middle.eq(event.part == ListPart.RECURRENT),
             to_middle.eq(event.part == ListPart.FORWARD),
-            has_list.eq((word.has_forward & ~from_middle) | (word.has_recurrent & ~to_middle)),
-            self.o_valid.eq(valid & (has_list | (event.kind != EventKind.EVENT))),
-            self.dropped.eq(valid & ~has_list & (event.kind == EventKind.EVENT)),
+            self.o_valid.eq((word.has_forward & asks_forward) | (word.has_recurrent & asks_recurrent) | is_marker),
+            self.dropped.eq(valid & ~self.o_valid),
             self.o.kind.eq(event.kind),
             self.o.start.eq(Mux(from_middle, word.middle, word.start)),
             self.o.stop.eq(Mux(to_middle, word.middle, word.stop)),
@@ -104,6 +108,8 @@ class Walker(wiring.Component):
     write_en, write_addr, write_data : In
         Loading.
     o : Out(Operation), o_valid : Out(1)
+    behind : Out(Target)
+        Without ``config.forwarding``: of the operation that comes to the output with the next ``advance``, if one does.
     advance : In(1)
         Moves everything; what is at the output is taken.
     """
@@ -117,7 +123,7 @@ class Walker(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(FanoutList(config))),
             "write_en": In(1), "write_addr": In(range(config.entries)), "write_data": In(Entry(config)),
-            "o": Out(Operation(config)), "o_valid": Out(1), "advance": In(1),
+            "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)), "advance": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -149,24 +155,31 @@ class Walker(wiring.Component):
                 ]
 
         # What the event brought keeps pace with the read.
-        brought, valid = Cat(current.kind, current.value, current.bank, current.group), walking
+        brought, valid = [Cat(current.kind, current.value, current.bank, current.group)], walking
         for stage in range(self.latency - 1):
-            brought_next = Signal(len(brought), name=f"brought_{stage}", reset_less=True)
+            brought.append(Signal(len(brought[0]), name=f"brought_{stage}", reset_less=True))
             valid_next = Signal(name=f"valid_{stage}")
             with m.If(advance):
-                m.d.sync += [brought_next.eq(brought), valid_next.eq(valid)]
-            brought, valid = brought_next, valid_next
-        entry = entries.read_data
+                m.d.sync += [brought[-1].eq(brought[-2]), valid_next.eq(valid)]
+            valid = valid_next
+
+        def operation(entry, brought):
+            here = Signal(Operation(self._config))
+            m.d.comb += [Cat(here.kind, here.value, here.bank, here.group).eq(brought), here.entry.eq(entry)]
+            return here
+
+        entry, behind = entries.read_data, self.behind
         if self._compared:
             entry = Signal(Entry(self._config), reset_less=True)
             with m.If(advance):
                 m.d.sync += entry.eq(entries.read_data)
-        o = self.o
-        m.d.comb += [
-            self.o_valid.eq(valid),
-            Cat(o.kind, o.value, o.bank, o.group).eq(brought),
-            o.entry.eq(entry),
-        ]
+            coming = operation(entries.read_data, brought[-2])
+            m.d.comb += [
+                behind.bank.eq(coming.bank),
+                behind.row.eq(coming.entry.row),
+                behind.gate.eq(coming.entry.gate),
+            ]
+        m.d.comb += [self.o_valid.eq(valid), self.o.eq(operation(entry, brought[-1]))]
         return m
 
 
@@ -183,7 +196,7 @@ class FanoutOnChip(wiring.Component):
     load_directory, load_entry : In(1)
     load_addr : In, load_data : In
         One directory word or entry a cycle.
-    o : Out(Operation), o_valid : Out(1), advance : In(1)
+    o : Out(Operation), o_valid : Out(1), behind : Out(Target), advance : In(1)
         See :class:`Walker`.
     """
 
@@ -196,7 +209,7 @@ class FanoutOnChip(wiring.Component):
             "event": In(Event(config)), "valid": In(1), "ready": Out(1),
             "load_directory": In(1), "load_entry": In(1),
             "load_addr": In(max(config.source_bits, config.entry_bits)), "load_data": In(config.directory_bits),
-            "o": Out(Operation(config)), "o_valid": Out(1), "advance": In(1),
+            "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)), "advance": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -226,7 +239,12 @@ class FanoutOnChip(wiring.Component):
             walker.write_data.row.eq(self.load_data[10:]),
         ]
         wiring.connect(m, queue.o, walker.i)
-        m.d.comb += [self.o.eq(walker.o), self.o_valid.eq(walker.o_valid), walker.advance.eq(self.advance)]
+        m.d.comb += [
+            self.o.eq(walker.o),
+            self.o_valid.eq(walker.o_valid),
+            self.behind.eq(walker.behind),
+            walker.advance.eq(self.advance),
+        ]
 
         # Places are taken when an event comes, before it is known whether it has a list here.
         places = self._config.queue_depth + 1

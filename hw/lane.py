@@ -90,6 +90,7 @@ class Lane(wiring.Component):
             target.bank.eq(operation.bank),
             target.row.eq(operation.entry.row),
             target.gate.eq(operation.entry.gate),
+            accumulators.behind.eq(fanout.behind),
             # The multiplier's first register holds the operands of the operation that the accumulators hold.
             multiplier.a.eq(operation.entry.weight),
             multiplier.b.eq(operation.value),

@@ -12,7 +12,7 @@ from golden.image import Kind
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.errors import Error
-from hw.word_check import DESCRIPTION_BITS, NETWORK_FIELDS, Owner, WordCheck, memory_depths
+from hw.word_check import DESCRIPTION_BITS, NETWORK_FIELDS, STATE_CODE, Owner, RecordKind, WordCheck, memory_depths
 
 
 class LoadKind(enum.Enum, shape=unsigned(4)):
@@ -29,7 +29,7 @@ class LoadKind(enum.Enum, shape=unsigned(4)):
     BIAS_Z = Kind.BIAS + 1
     BIAS_R = Kind.BIAS + 2
     BIAS_GH = Kind.BIAS + 3
-    STATE = 12
+    STATE = STATE_CODE
     END = Kind.END
 
 
@@ -105,15 +105,16 @@ class Detail(enum.Enum, shape=3):
 
 
 class Record(data.Struct):
-    """The record under way: its kind and number, what there is of that number, the data words that are left, and where
-    the next one goes.
+    """The record under way: its kind and number, what there is of both, the data words that are left, and where the
+    next one goes.
 
     ``inside``: the address is, of the memory or the description of this kind; ``offset``: words of a directory entry
     that came, the first of which is ``low``.
     """
 
-    kind: LoadKind
+    code: LoadKind
     select: 8
+    kind: RecordKind
     owner: Owner
     remaining: 16
     address: 32
@@ -186,9 +187,9 @@ class Loader(wiring.Component):
         address = delay(m, record.address, 1, "address")
         writes, describes = Signal(), Signal()
         m.d.sync += [
-            write.kind.eq(record.kind),
+            write.kind.eq(record.code),
             write.select.eq(record.select),
-            write.data.eq(Mux(record.kind == LoadKind.DIRECTORY, self._directory_word(record.low, word, found), word)),
+            write.data.eq(Mux(record.kind.directory, self._directory_word(record.low, word, found), word)),
         ]
         m.d.comb += [
             self.write.eq(write),
@@ -225,47 +226,49 @@ class Loader(wiring.Component):
 
         with m.FSM():
             with m.State("HEADER"):
-                kind = LoadKind(word[24:28])
+                kind = found.kind
                 with m.If(takes):
                     m.d.sync += [
-                        record.kind.eq(kind),
+                        record.code.eq(word[24:28]),
                         record.select.eq(word[16:24]),
+                        record.kind.eq(kind),
                         record.owner.eq(found.owner),
                         record.remaining.eq(word[:16]),
                     ]
                     m.next = "ADDRESS"
                     with m.If(found.no_header):
                         fail(Error.LOAD_KIND)
-                    with m.Elif(kind == LoadKind.BEGIN):
+                    with m.Elif(kind.begin):
                         m.d.comb += [is_first.eq(1), is_checked.eq(1)]
                         m.d.sync += [started.eq(1), self.loaded.eq(0)]
-                    with m.Elif(kind == LoadKind.STATE), m.If(~self.idle):
+                    with m.Elif(kind.state), m.If(~self.idle):
                         fail(Error.BUSY)
                     with m.Elif(~started):
                         fail(Error.LOAD_ORDER)
-                    with m.Elif(kind != LoadKind.END):
+                    with m.Elif(~kind.end):
                         m.d.comb += is_checked.eq(1)
                 restart()
 
             with m.State("ADDRESS"):
                 with m.If(takes):
-                    m.d.comb += is_checked.eq(record.kind != LoadKind.END)
-                    m.d.sync += [record.address.eq(word), record.offset.eq(0)]
-                    with m.Switch(record.kind):
-                        with m.Case(LoadKind.BEGIN, LoadKind.NETWORK, LoadKind.LAYER):
-                            m.d.sync += record.inside.eq(found.is_description)
-                        with m.Case(LoadKind.DIRECTORY):
-                            m.d.sync += record.inside.eq(found.inside.directory)
-                        with m.Case(LoadKind.ENTRY):
-                            m.d.sync += record.inside.eq(found.inside.entries)
-                        with m.Default():
-                            m.d.sync += record.inside.eq(found.inside.units)
+                    kind, inside = record.kind, found.inside
+                    m.d.comb += is_checked.eq(~kind.end)
+                    m.d.sync += [
+                        record.address.eq(word),
+                        record.offset.eq(0),
+                        record.inside.eq(
+                            ((kind.begin | kind.network | kind.layer) & found.is_description)
+                            | (kind.directory & inside.directory)
+                            | (kind.entry & inside.entries)
+                            | (kind.unit & inside.units)
+                        ),
+                    ]
                     m.next = "DATA"
                 restart()
 
             with m.State("DATA"):
                 with m.If(takes):
-                    m.d.comb += is_checked.eq(record.kind != LoadKind.END)
+                    m.d.comb += is_checked.eq(~record.kind.end)
                     m.d.sync += [record.remaining.eq(record.remaining - 1), record.address.eq(record.address + 1)]
                     with m.If(record.remaining == 1):
                         m.next = "HEADER"
@@ -300,62 +303,61 @@ class Loader(wiring.Component):
         place = Signal(DESCRIPTION_BITS)
         m.d.comb += place.eq(record.address)
 
-        with m.Switch(record.kind):
-            with m.Case(LoadKind.BEGIN):
-                leaves_after((1 << DESCRIPTION_BITS) - 1)
-                with m.If(record.inside), m.Switch(place):
-                    for index, (good, error) in enumerate((
-                        (found.is_magic, Error.LOAD_ORDER), (found.is_version, Error.LOAD_ORDER),
-                        (found.is_config, Error.LOAD_CONFIG), (found.has_wide_sums, Error.LOAD_CAPACITY),
-                    )):  # fmt: skip
-                        with m.Case(index), m.If(~good):
-                            fail(error)
+        # Kinds are apart, so that nothing is chosen behind another's choice.
+        kind = record.kind
+        with m.If(kind.begin):
+            leaves_after((1 << DESCRIPTION_BITS) - 1)
+            with m.If(record.inside), m.Switch(place):
+                for index, (good, error) in enumerate((
+                    (found.is_magic, Error.LOAD_ORDER), (found.is_version, Error.LOAD_ORDER),
+                    (found.is_config, Error.LOAD_CONFIG), (found.has_wide_sums, Error.LOAD_CAPACITY),
+                )):  # fmt: skip
+                    with m.Case(index), m.If(~good):
+                        fail(error)
 
-            with m.Case(LoadKind.NETWORK):
-                m.d.comb += describes.eq(record.inside)
-                leaves_after((1 << DESCRIPTION_BITS) - 1)
-                with m.If(record.inside), m.Switch(place):
-                    for index, name in enumerate(NETWORK_FIELDS):
-                        with m.Case(index), m.If(~found.network[name]):
-                            fail(Error.LOAD_CAPACITY)
+        with m.If(kind.network):
+            m.d.comb += describes.eq(record.inside)
+            leaves_after((1 << DESCRIPTION_BITS) - 1)
+            with m.If(record.inside), m.Switch(place):
+                for index, name in enumerate(NETWORK_FIELDS):
+                    with m.Case(index), m.If(~found.network[name]):
+                        fail(Error.LOAD_CAPACITY)
 
-            with m.Case(LoadKind.LAYER):
-                m.d.comb += describes.eq(record.owner.layer & record.inside)
-                leaves_after((1 << DESCRIPTION_BITS) - 1)
-                with m.If(~record.owner.layer):
-                    m.d.comb += told.eq(Detail.SELECT)
-                    fail(Error.LOAD_RANGE)
-                with m.Elif(record.inside & (place == 0) & ~found.has_rows):
-                    fail(Error.LOAD_CAPACITY)
+        with m.If(kind.layer):
+            m.d.comb += describes.eq(record.owner.layer & record.inside)
+            leaves_after((1 << DESCRIPTION_BITS) - 1)
+            with m.If(~record.owner.layer):
+                m.d.comb += told.eq(Detail.SELECT)
+                fail(Error.LOAD_RANGE)
+            with m.Elif(record.inside & (place == 0) & ~found.has_rows):
+                fail(Error.LOAD_CAPACITY)
 
-            with m.Case(LoadKind.DIRECTORY):
-                m.d.sync += [
-                    record.low.eq(word),
-                    record.offset.eq(~record.offset),
-                    record.address.eq(record.address + record.offset),
-                ]
-                with m.If(record.offset):
-                    write_to("directory", record.owner.lane)
+        with m.If(kind.directory):
+            m.d.sync += [
+                record.low.eq(word),
+                record.offset.eq(~record.offset),
+                record.address.eq(record.address + record.offset),
+            ]
+            with m.If(record.offset):
+                write_to("directory", record.owner.lane)
 
-            with m.Case(LoadKind.ENTRY):
-                write_to("entries", record.owner.lane & found.has_row)
+        with m.If(kind.entry):
+            write_to("entries", record.owner.lane & found.has_row)
 
-            with m.Case(
-                LoadKind.UNIT, LoadKind.BIAS, LoadKind.BIAS_Z, LoadKind.BIAS_R, LoadKind.BIAS_GH, LoadKind.STATE
-            ):
-                write_to("units", record.owner.cell)
+        with m.If(kind.unit):
+            write_to("units", record.owner.cell)
 
-            with m.Case(LoadKind.END):
-                m.d.sync += started.eq(0)
-                m.d.comb += told.eq(Detail.CHECKSUM)
-                with m.If(found.is_checksum):
-                    m.d.sync += self.loaded.eq(1)
-                with m.Else():
-                    fail(Error.LOAD_CHECKSUM)
+        with m.If(kind.end):
+            m.d.sync += started.eq(0)
+            m.d.comb += told.eq(Detail.CHECKSUM)
+            with m.If(found.is_checksum):
+                m.d.sync += self.loaded.eq(1)
+            with m.Else():
+                fail(Error.LOAD_CHECKSUM)
 
-            with m.Default():
-                m.d.comb += told.eq(Detail.KIND)
-                fail(Error.LOAD_KIND)
+        with m.If(~kind.as_value().any()):
+            m.d.comb += told.eq(Detail.KIND)
+            fail(Error.LOAD_KIND)
 
     def _describe(self, m, write, address):
         """Write a word of the network's, or a layer's, description."""

@@ -64,17 +64,24 @@ class Output(wiring.Component):
 
         held_is_best, last_was_best, is_first = Signal(), Signal(), Signal()
         m.d.comb += held_is_best.eq(is_first | Mux(last_was_best, held_beats(held, "last"), held_beats(best, "best")))
-        largest = data.View(shape, Mux(held_is_best, held.as_value(), best.as_value()))
+        largest_value, largest_index = Signal.like(held.value), Signal(INDEX_BITS)
+        # The base is taken off both before it is known which of them goes out.
+        held_index, best_index = (Signal(INDEX_BITS, name=name) for name in ("held_index", "best_index"))
+        m.d.comb += [
+            held_index.eq(held.index - self.base),
+            best_index.eq(best.index - self.base),
+            largest_value.eq(Mux(held_is_best, held.value, best.value)),
+            largest_index.eq(Mux(held_is_best, held_index, best_index)),
+        ]
 
         m.d.comb += [self.i.ready.eq(free), self.empty.eq(~self.o.valid & ~held_valid)]
         with m.If(free):
             m.d.sync += self.o.valid.eq(0)
         with m.If(free & self.i.valid):
-            last = data.View(shape, Mux(self.argmax_only, largest.as_value(), held.as_value()))
             m.d.sync += [
                 self.o.valid.eq(item.end | (held_valid & ~self.argmax_only)),
-                o.index.eq(last.index - self.base),
-                o.value.eq(last.value),
+                o.index.eq(Mux(self.argmax_only, largest_index, held_index)),
+                o.value.eq(Mux(self.argmax_only, largest_value, held.value)),
                 o.last.eq(item.end),
                 o.user.eq(item.end & item.ending),
                 held_valid.eq(~item.end),
@@ -87,8 +94,8 @@ class Output(wiring.Component):
                 m.d.sync += best.eq(held)
             with m.If(item.end):
                 m.d.sync += [
-                    self.best_index.eq(largest.index - self.base),
-                    self.best_value.eq(largest.value),
+                    self.best_index.eq(largest_index),
+                    self.best_value.eq(largest_value),
                     self.best_valid.eq(held_valid),
                 ]
                 with m.If(~held_valid):

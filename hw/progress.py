@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import CoreConfig
+from hw.delay import delay
 
 
 class Passed(data.StructLayout):
@@ -15,7 +16,7 @@ class Passed(data.StructLayout):
 
 
 class Progress(wiring.Component):
-    """Tell when all lanes have passed the end of a step's input or of a layer. Latency 2.
+    """Tell when all lanes have passed the end of a step's input or of a layer. Latency 3.
 
     Members
     -------
@@ -52,9 +53,10 @@ class Progress(wiring.Component):
 
         # A lane that stands at the last marker closed holds it back; a lane cannot be further behind.
         def all_beyond(name):
-            beyond = Signal(name=f"{name}_beyond")
-            # The comparison is one cycle old: it counts only if nothing was closed in between.
-            m.d.sync += beyond.eq(Cat(lane[name] != closed[name] for lane in self.lanes).all() & ~beyond)
+            beyond, closed_before = Signal(name=f"{name}_beyond"), Signal(name=f"{name}_closed_before")
+            ahead = Cat(delay(m, lane[name] != closed[name], 1, f"{name}_ahead", init=0) for lane in self.lanes)
+            # The comparisons are two cycles old: they count only if nothing was closed in between.
+            m.d.sync += [beyond.eq(ahead.all() & ~beyond & ~closed_before), closed_before.eq(beyond)]
             return beyond
 
         m.d.comb += [

@@ -24,8 +24,10 @@ class Scheduler(wiring.Component):
     room : In(1)
     idle : Out(1)
         Every unit of the job has been granted.
-    grant : Out(1), drain : Out(lanes of Drain), lane, row : Out, tag : Out(JobTag)
-        The unit granted, and the command to its lane.
+    grant : Out(1), drain : Out(lanes of Drain), tag : Out(JobTag)
+        A unit is granted, and the command to its lane.
+    lane, row : Out
+        The unit granted a cycle before.
     blocked : Out(1)
         A unit is ready and there is no room.
     """
@@ -59,21 +61,20 @@ class Scheduler(wiring.Component):
             self.blocked.eq(eligible.any() & ~self.room),
             self.idle.eq(~pending.any()),
         ]
-        granted_lane, granted_row, tag = Signal.like(self.lane), Signal.like(self.row), Signal(self.tag.shape())
-        for lane in range(lanes):
-            with m.If(grants[lane]):
-                m.d.comb += [granted_lane.eq(lane), granted_row.eq(rows[lane])]
+        tag = Signal(self.tag.shape())
         m.d.sync += self.grant.eq(granting)
         m.d.comb += [
             tag.eq(job.tag),
             tag.final.eq(one_left),
-            self.lane.eq(delay(m, granted_lane, 1, "lane")),
-            self.row.eq(delay(m, granted_row, 1, "row")),
             self.tag.eq(delay(m, tag, 1, "tag")),
         ]
-        m.d.comb += [drain.row.eq(self.row) for drain in self.drain]
         for lane, drain in enumerate(self.drain):
             m.d.sync += [drain.valid.eq(grants[lane]), drain.bank.eq(job.bank)]
+            m.d.comb += drain.row.eq(delay(m, rows[lane], 1, f"drain_row_{lane}"))
+        # Which unit it is is needed later than that there is one.
+        for lane, drain in enumerate(self.drain):
+            with m.If(drain.valid):
+                m.d.sync += [self.lane.eq(lane), self.row.eq(drain.row)]
 
         # A count of markers is ahead of the need if their difference, modulo the width, is not negative.
         ready, still_pending = Signal(lanes), Signal(lanes)

@@ -1,15 +1,25 @@
 """What the words of a memory image are compared with, found out a cycle before the loader takes each."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.image import MAGIC, VERSION
+from golden.fixed import GATES
+from golden.image import MAGIC, VERSION, Kind
 from hw.config import CoreConfig
 
 DESCRIPTION_BITS = 3  #: of an address in the description of a network or a layer
 #: Fields of a network's record, in its order.
 NETWORK_FIELDS = ("inputs", "layer_count", "readout", "rows", "output_base", "outputs")
+
+
+#: Codes of each kind of record in its header; a state is not part of an image.
+STATE_CODE = 12
+KINDS = {
+    "begin": [Kind.BEGIN], "network": [Kind.NETWORK], "layer": [Kind.LAYER], "directory": [Kind.DIRECTORY],
+    "entry": [Kind.ENTRY], "unit": [Kind.UNIT, *(Kind.BIAS + gate for gate in range(len(GATES))), STATE_CODE],
+    "state": [STATE_CODE], "end": [Kind.END],
+}  # fmt: skip
 
 
 def memory_depths(config: CoreConfig) -> dict[str, int]:
@@ -25,10 +35,24 @@ class Owner(data.Struct):
     layer: 1
 
 
+class RecordKind(data.Struct):
+    """What kind of record a header begins, none if there is no such kind; ``unit``: or biases, or a state."""
+
+    begin: 1
+    network: 1
+    layer: 1
+    directory: 1
+    entry: 1
+    unit: 1
+    state: 1
+    end: 1
+
+
 class Findings(data.Struct):
     """What there is to know of a word whatever it is: each field is meant for one kind of word."""
 
     no_header: 1
+    kind: RecordKind
     owner: Owner
     inside: data.StructLayout({"directory": 1, "entries": 1, "units": 1})
     is_magic: 1
@@ -69,6 +93,7 @@ class WordCheck(wiring.Component):
         m.d.comb += self.found.eq(found)
         m.d.sync += [
             found.no_header.eq(word[28:].any() | (word[:16] == 0)),
+            *(found.kind[name].eq(Cat(word[24:28] == code for code in codes).any()) for name, codes in KINDS.items()),
             found.owner.lane.eq(word[16:24] < config.lanes),
             found.owner.cell.eq(word[16:24] < config.cell_units),
             found.owner.layer.eq(word[16:24] < config.layers),

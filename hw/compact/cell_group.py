@@ -11,7 +11,7 @@ from golden.fixed import GATES
 from hw.cell_group import StateWord, UnitWord
 from hw.compact.cell import Cell
 from hw.config import CoreConfig
-from hw.event import INDEX_BITS, Drain, Job, Result, ResultKind, UnitUpdate
+from hw.event import INDEX_BITS, Drain, Job, Result, UnitUpdate
 from hw.loader import LoadKind, LoadWrite
 
 ID_BITS = INDEX_BITS - 1  #: of a unit's number, which shares a row with whether the unit fired
@@ -75,7 +75,7 @@ class CellGroup(wiring.Component):
                     ahead = ~(layers - job.need_layers)[config.marker_bits - 1]
                     m.d.comb += ready.eq(ahead & (~job.first_layer | ~(inputs - job.need_inputs)[1]))
 
-        busy, moves_on, kind = Signal(), Signal(), Signal(ResultKind)
+        busy, moves_on, is_event, is_logit = Signal(), Signal(), Signal(), Signal()
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.sync += [lane.eq(0), row.eq(self.job.base), rows_left.eq(self.job.rows), self.idle.eq(0)]
@@ -88,7 +88,7 @@ class CellGroup(wiring.Component):
                 with m.If(cell.done):
                     m.next = "RESULT"
             with m.State("RESULT"):
-                has_result = (kind != ResultKind.NONE) | is_last
+                has_result = is_event | is_logit | is_last
                 m.d.comb += [
                     busy.eq(1),
                     self.result.valid.eq(has_result),
@@ -117,18 +117,18 @@ class CellGroup(wiring.Component):
         ]
         result = self.result.payload
         m.d.comb += [
-            result.kind.eq(kind),
+            result.to_lanes.eq(is_event),
+            result.to_output.eq(is_logit | (is_event & tag.output)),
             result.tag.eq(tag),
             result.tag.final.eq(is_last),
             result.id.eq(unit.id),
             result.value.eq(Mux(tag.readout, cell.total, cell.y)),
         ]
         with m.If(cell.done):
-            m.d.sync += kind.eq(ResultKind.NONE)
-            with m.If(tag.readout & unit.present):
-                m.d.sync += kind.eq(ResultKind.LOGIT)
-            with m.Elif(~tag.readout & cell.fires & (cell.y != 0)):
-                m.d.sync += kind.eq(ResultKind.EVENT)
+            m.d.sync += [
+                is_logit.eq(tag.readout & unit.present),
+                is_event.eq(~tag.readout & cell.fires & (cell.y != 0)),
+            ]
         return m
 
     def _connect_lanes(self, m, cell, job, lane, row):

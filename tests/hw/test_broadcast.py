@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 from hw.broadcast import Broadcaster, InputDecoder
 from hw.config import CoreConfig
 from hw.errors import Error
-from hw.event import NULL_INDEX, RESTORE_FLAG, Event, EventKind, InputBeat, ListPart, Result, ResultKind
+from hw.event import NULL_INDEX, RESTORE_FLAG, Event, EventKind, InputBeat, ListPart, Result
 from tests.hw.bench import STALLS, StreamSource, start, wait_until
 from tests.hw.pins import Pins
 
@@ -130,13 +130,13 @@ def random_jobs(count):
         }  # fmt: skip
         results = []
         for _ in range(CONFIG.cell_units):
-            kind = ResultKind.LOGIT if readout else ResultKind.EVENT
+            to = {"to_lanes": not readout, "to_output": readout or tag["output"]}
             items = [
-                {"kind": kind, "tag": tag, "id": random.randrange(CONFIG.sources), "value": random.randrange(1, 256)}
+                {**to, "tag": tag, "id": random.randrange(CONFIG.sources), "value": random.randrange(1, 256)}
                 for _ in range(random.choice((0, 1, 2, 6)))
             ]
             if not items or random.random() < 0.5:
-                items.append({"kind": ResultKind.NONE, "tag": tag, "id": 0, "value": 0})
+                items.append({"to_lanes": 0, "to_output": 0, "tag": tag, "id": 0, "value": 0})
             items[-1] = {**items[-1], "tag": {**tag, "final": 1}}
             results.append(items)
         jobs.append((tag, results))
@@ -174,7 +174,7 @@ class Log:
                 if offered and self._final[unit]:
                     assert not taken, "a result of the next job overtook the end of its layer"
                 payload = get(f"results__{unit}__payload")
-                busy |= bool(offered) and not self._final[unit] and payload.kind != ResultKind.NONE
+                busy |= bool(offered) and not self._final[unit] and bool(payload.to_lanes | payload.to_output)
                 if offered and taken and payload.tag.final:
                     self._final[unit] = True
             taken_input = get("input__valid") and get("input__ready")
@@ -237,7 +237,7 @@ async def keeps_every_step_whole(dut, stall, lanes_busy, output_stall):
         (e["kind"], e["source"], e["value"], e["bank"]) for e in sent
     ]
     for job, (tag, results) in enumerate(jobs):
-        items = [item for cell in results for item in cell if item["kind"] != ResultKind.NONE]
+        items = [item for cell in results for item in cell if item["to_lanes"] or item["to_output"]]
         events = [event for event, j in zip(log.broadcast, log.job_of_broadcast, strict=True) if j == job]
         units = [event for event in events if event.group != 0]
         if tag["readout"]:
@@ -251,7 +251,7 @@ async def keeps_every_step_whole(dut, stall, lanes_busy, output_stall):
         # Each cell unit's results stay in order.
         order = [(e.source, e.value) for e in units]
         for cell in results:
-            mine = [value_of(item) for item in cell if item["kind"] == ResultKind.EVENT]
+            mine = [value_of(item) for item in cell if item["to_lanes"]]
             assert is_subsequence(mine, order)
 
         out = [item for item, j in zip(log.output, log.job_of_output, strict=True) if j == job]
@@ -275,8 +275,8 @@ async def sends_one_item_a_cycle(dut):
     await start(dut)
     pins.set(lanes_ready=1, input_allowed=1, output__ready=1)
     tag, final = {"layer": 1}, {"layer": 1, "final": 1}
-    events = [{"kind": ResultKind.EVENT, "tag": tag, "id": at, "value": 1} for at in range(5)]
-    cells[0].send(*events, {"kind": ResultKind.NONE, "tag": final})
+    events = [{"to_lanes": 1, "tag": tag, "id": at, "value": 1} for at in range(5)]
+    cells[0].send(*events, {"tag": final})
     cells[1].send(*events[:-1], {**events[-1], "tag": final})
     await wait_until(dut.clk, lambda: pins.get("valid"))
     sent = []

@@ -12,7 +12,7 @@ from golden.fixed import GATES
 from hw.cell_egru import CellEgru
 from hw.cell_group import CellGroup
 from hw.config import CoreConfig
-from hw.event import Result, ResultKind
+from hw.event import Result
 from hw.loader import LoadKind
 from hw.scheduler import Scheduler
 from tests.hw.bench import StreamSink, start, wait_until
@@ -79,13 +79,15 @@ async def grants_each_unit_once_and_not_before_its_lane_is_ready(dut, room_share
             room = random.random() < room_share
             await pins.cycle(room=room)
             drains = [lane for lane in range(LANES) if pins.get(f"drain__{lane}").valid]
+            if granted:
+                assert (pins.get("lane"), pins.get("row")) == granted[-1]
             if pins.get("grant"):
-                lane, row = pins.get("lane"), pins.get("row")
-                assert drains == [lane] and room_before
+                assert len(drains) == 1 and room_before
+                lane = drains[0]
                 drain = pins.get(f"drain__{lane}")
-                assert (drain.bank, drain.row) == (job["bank"], row)
+                assert drain.bank == job["bank"]
                 assert now - ready_since.get(lane, now) >= READY_AFTER, "a unit was granted before its lane was ready"
-                granted.append((lane, row))
+                granted.append((lane, drain.row))
                 finals.append(pins.get("tag").final)
             else:
                 assert not drains
@@ -96,6 +98,7 @@ async def grants_each_unit_once_and_not_before_its_lane_is_ready(dut, room_share
         assert sorted(granted) == expected
         assert finals == [0] * (len(granted) - 1) + [1]
         await pins.cycle()
+        assert (pins.get("lane"), pins.get("row")) == granted[-1]
         assert pins.get("idle") and not pins.get("grant")
 
 
@@ -219,28 +222,30 @@ class Bench:
         await self.pins.cycle(start=1, job={"base": base, "rows": rows, "bank": bank, "tag": tag})
         self.pins.set(start=0)
         await wait_until(self._dut.clk, lambda: self.sink.received and self.sink.received[-1].tag.final, timeout=5000)
-        self._check(sums, layer, slice(base, base + rows), readout, fresh)
+        self._check(sums, layer, slice(base, base + rows), tag)
 
-    def _check(self, sums, layer, where, readout, fresh):
+    def _check(self, sums, layer, where, tag):
         results, self.sink.received[:] = list(self.sink.received), []
         totals = sums + self.bias[:, :, where]
         here, names = self.present[:, where], self.identity[:, where]
         assert [result.tag.final for result in results] == [0] * (len(results) - 1) + [1]
-        got = {(r.kind, r.id, r.value) for r in results if r.kind != ResultKind.NONE}
-        assert len(got) == sum(result.kind != ResultKind.NONE for result in results)
-        if readout:
+        sent = [(r.to_lanes, r.to_output, r.id, r.value) for r in results if r.to_lanes or r.to_output]
+        got = set(sent)
+        assert len(got) == len(sent)
+        if tag["readout"]:
             total = zip(names[here].tolist(), totals[0][here].tolist(), strict=True)
-            assert got == {(ResultKind.LOGIT, name, value) for name, value in total}
+            assert got == {(0, 1, name, value) for name, value in total}
             assert not self.updates
             return
-        old = np.zeros_like(self.h[:, where]) if fresh else self.h[:, where]
+        old = np.zeros_like(self.h[:, where]) if tag["fresh"] else self.h[:, where]
         shifts = tuple(self.shifts[layer].tolist())
         halves = fixed.half_step(shifts)[:, None, None]  # which the biases of a network have in them
         h, fires, y = fixed.cell(totals - halves, shifts, old, self.threshold[:, where], CONFIG.y_bits)
         self.h[:, where] = h
         updates = [array[here].tolist() for array in (names, h, fires, y)]
         assert sorted(self.updates) == sorted(zip(*updates, strict=True))
-        assert got == {(ResultKind.EVENT, name, value) for name, _, _, value in zip(*updates, strict=True) if value}
+        to_output = tag.get("output", 0)
+        assert got == {(1, to_output, name, value) for name, _, _, value in zip(*updates, strict=True) if value}
         assert self.silent_fires == ((fires == 1) & (y == 0)).sum()
         assert (fires[~here] == 0).all(), "a row without a unit must not be able to fire"
         self.updates.clear()

@@ -10,7 +10,7 @@ from tests.hw.bench import start
 from tests.hw.pins import Pins
 
 CONFIG = CoreConfig(lanes=3, cell_units=1, rows=4, entries=16, sources=16, layers=4)
-LATENCY = 2
+LATENCY = 3
 
 
 @cocotb.test()
@@ -83,7 +83,7 @@ async def is_idle_when_everything_sent_has_passed_and_is_out(dut):
     for _ in range(6):
         await pins.cycle()
         closed.append(pins.get("input_closed"))
-    assert closed == [0, 1, 0, 0, 0, 0] and not pins.get("idle")
+    assert closed == [0, 0, 1, 0, 0, 0] and not pins.get("idle")
     await pins.cycle(step_end=1)
     await pins.cycle(step_end=0)
     assert not pins.get("idle")
