@@ -45,6 +45,11 @@ class Mutant:
         return f"proof: {self.proof}" if self.proof else f"tests/hw/{self.tests}"
 
 
+def mutants() -> list[Mutant]:
+    """Return all bugs, in the order of the file."""
+    return [Mutant(**fields) for fields in tomllib.loads(BUGS.read_text())["mutant"]]
+
+
 def pytest(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-x", *arguments]
     return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
@@ -83,9 +88,8 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", help="only bugs whose description contains this text")
     arguments = parser.parse_args()
-    mutants = [Mutant(**fields) for fields in tomllib.loads(BUGS.read_text())["mutant"]]
-    mutants = [mutant for mutant in mutants if arguments.only in mutant.bug]
-    if not mutants:
+    chosen = [mutant for mutant in mutants() if arguments.only in mutant.bug]
+    if not chosen:
         parser.error(f"no bug's description contains {arguments.only!r}")
     console = Console()
     table = Table(box=box.MARKDOWN)
@@ -100,12 +104,12 @@ def main() -> None:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy / name)
-        files = sorted({f"tests/hw/{mutant.tests.split()[0]}" for mutant in mutants if mutant.tests})
+        files = sorted({f"tests/hw/{mutant.tests.split()[0]}" for mutant in chosen if mutant.tests})
         if files and pytest(copy, *files).returncode:
             sys.exit("error: the tests fail without any bug; make them pass first")
-        if any(prove(copy, name).returncode for name in sorted({mutant.proof for mutant in mutants} - {""})):
+        if any(prove(copy, name).returncode for name in sorted({mutant.proof for mutant in chosen} - {""})):
             sys.exit("error: a proof fails without any bug; make it hold first")
-        for mutant in progress.track(mutants, description="bugs"):
+        for mutant in progress.track(chosen, description="bugs"):
             result = run(mutant, copy)
             survivors += result != "caught"
             table.add_row(mutant.bug, f"hw/{mutant.file}", mutant.by, result)
