@@ -27,7 +27,7 @@ from golden.lm.recurrence import padded
 from golden.lm.settings import PRESETS, Settings, preset
 from golden.lm.steps import STEPS, default_steps
 
-WORDS, TOKENS = SIZES["ptb"][:2]
+WORDS, TOKENS = SIZES["ptb", False][:2]
 
 
 class Candidate:

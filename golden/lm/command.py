@@ -25,6 +25,7 @@ from golden.lm.steps import STEPS
 
 EPILOG = """examples:
   python -m golden.train lm --corpus ptb --preset small --sparsity 0.85
+  python -m golden.train lm --corpus ptb --preset characters --sparsity 0.85
   python -m golden.train lm --corpus ptb --preset flagship --epochs 400 --time-limit 9 --out build/flagship --resume
   torchrun --nproc-per-node 4 -m golden.train lm --corpus wikitext-2 --preset flagship
 """
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         console.quiet = distributed.rank() > 0
         if options.threads:
             torch.set_num_threads(options.threads)
-        corpus = load_corpus(options.corpus, options.data)
+        corpus = load_corpus(options.corpus, options.data, characters=settings.characters)
         trainer = trainer_of(settings, corpus, device, options.steps, options.precision, options.init)
         directory = options.out or Path("build") / f"lm-{options.corpus}-{settings.cell}"
         run_ = LoggedRun(trainer, directory, options, began)
@@ -122,11 +123,11 @@ def result_table(metrics: Record) -> Table:
     """Return the metrics of a run as a table for people."""
     table = Table(title=f"{metrics['sparsity']:.1%} of the prunable weights are zero")
     table.add_column("text")
-    for column in ("perplexity", "activity of each layer", "MACs a token", "with decoder"):
+    for column in ("perplexity", "bits a token", "activity of each layer", "MACs a token", "with decoder"):
         table.add_column(column, justify="right")
     for split in ("valid", "test"):
         row = metrics[split]
         activity = " ".join(f"{share:.1%}" for share in row["activity"])
         macs = (f"{row[name] / 1e6:.3f} M" for name in ("macs", "macs_with_decoder"))
-        table.add_row(split, f"{row['perplexity']:.2f}", activity, *macs)
+        table.add_row(split, f"{row['perplexity']:.2f}", f"{row['bits']:.4f}", activity, *macs)
     return table

@@ -1,4 +1,7 @@
-"""Steps of an EGRU compiled for this processor: ``cell.c``, built by :mod:`golden.lm.native`."""
+"""Steps of an EGRU compiled for this processor: ``cell.c``, built by :mod:`golden.lm.native`.
+
+Products are PyTorch's, or, once most recurrent weights are zero, those of :mod:`golden.lm.sparse`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from golden.checkpoint import TrainingError
 from golden.lm.native import CompilerError, build
+from golden.lm.sparse import SparseWeights, gradient
 from golden.lm.steps import ProductSteps, Window
 
 
@@ -33,12 +37,14 @@ def library() -> ctypes.CDLL:
 
 
 class CompiledSteps(ProductSteps):
-    """Steps in C, float32, on one thread: the products, which take most of the time, are PyTorch's on all of them."""
+    """Steps in C, float32, on one thread; dense products, which take most of the time, are PyTorch's on all of them."""
 
     def __init__(self, window: Window) -> None:
         w = window
         super().__init__(window)
         self.library = library()
+        self.sparse = False
+        self.weights, self.weights_back = SparseWeights(w.units, 3 * w.units), SparseWeights(3 * w.units, w.units)
 
         def addresses(*arrays: Tensor) -> list[int]:
             return [array.data_ptr() for array in arrays]
@@ -54,6 +60,28 @@ class CompiledSteps(ProductSteps):
             for t in range(w.steps)
         ]
         self.results_back = [addresses(w.dh, w.dthreshold, w.d[t]) for t in range(w.steps)]
+
+    def forward(self, t: int) -> None:
+        w = self.window
+        if t == 0:
+            self.sparse = self.weights.take(w.weight) and self.weights_back.take(w.weight_back)
+        if self.sparse:
+            self.weights.product(w.y[t], w.b[t])
+            self.cell(t)
+        else:
+            super().forward(t)
+
+    def backward(self, t: int) -> None:
+        w = self.window
+        if self.sparse:
+            if t + 1 < w.steps:  # dy_back is zero otherwise
+                self.weights_back.product(w.d[t + 1, :, w.units :], w.dy_back)
+            self.cell_back(t)
+        else:
+            super().backward(t)
+
+    def gradient(self, x: Tensor, d: Tensor) -> Tensor:
+        return gradient(x.flatten(0, 1), d.flatten(0, 1))
 
     def cell(self, t: int) -> None:
         self.library.egru_forward(*self.arguments[t])

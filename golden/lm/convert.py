@@ -2,7 +2,8 @@
 
     python -m golden.lm.convert --weights build/lm-ptb-egru/lm-*.safetensors --corpus ptb --out build/lm.safetensors
 
-The embedding is folded (:mod:`golden.lm.fold`), and formats are fitted to the validation text.
+The embedding is folded (:mod:`golden.lm.fold`), and formats are fitted to the validation text. A network of characters
+has none: its first layer's weights are the rows, and zeros among them stay zeros.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ WEIGHTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def from_state(state: Mapping[str, Any]) -> FloatLanguageModel:
-    """Return the language model of a state dict of :class:`golden.lm.model.LanguageModel`.
+def from_state(state: Mapping[str, Any], *, characters: bool = False) -> FloatLanguageModel:
+    """Return the language model of a state dict of :class:`golden.lm.model.LanguageModel`, of words or characters.
 
     Raises
     ------
@@ -68,11 +69,22 @@ def from_state(state: Mapping[str, Any]) -> FloatLanguageModel:
             layers.append(FloatLayer(**tensors))
         except ModelError as error:
             raise ModelError(f"{prefix}{error}") from None
-    embedding = take("embedding.weight")
+    embedding = np.eye(layers[0].inputs, dtype=np.float32) if characters else take("embedding.weight")
     weight = take("readout.weight") if "readout.weight" in state else embedding
     unread = layers[-1].units - weight.shape[1]  # units after those that the decoder reads
     kernel = np.pad(weight.T, ((0, max(unread, 0)), (0, 0)))
     return FloatLanguageModel(embedding, tuple(layers), FloatReadout(kernel, take("readout.bias")))
+
+
+def corpus_of(options: argparse.Namespace) -> Corpus:
+    """Read the corpus that the options name, as characters if the weights were trained on characters.
+
+    Raises
+    ------
+    TrainingError, CorpusError
+    """
+    characters = options.weights is not None and load_settings(options.weights[0]).get("characters", False)
+    return load_corpus(options.corpus, options.data, characters=characters)
 
 
 def load_model(paths: Sequence[Path], corpus: Corpus) -> FloatLanguageModel:
@@ -89,13 +101,13 @@ def load_model(paths: Sequence[Path], corpus: Corpus) -> FloatLanguageModel:
         if settings.get(name) is value:
             raise ModelError(f"{names}: trained with {option}, but integers have the whole cell; train without it")
     try:
-        model = from_state(state)
+        model = from_state(state, characters=settings.get("characters", False))
     except ModelError as error:
         raise ModelError(f"{names}: {error}") from None
     if len(model.embedding) != len(corpus.words):
         raise ModelError(
-            f"{names}: the weights know {len(model.embedding):,} words and {corpus.name} has {len(corpus.words):,}; "
-            "give the corpus that they were trained on"
+            f"{names}: the weights know {len(model.embedding):,} {corpus.unit}s and {corpus.name} has "
+            f"{len(corpus.words):,}; give the corpus that they were trained on"
         )
     return model
 
@@ -120,20 +132,28 @@ class WordProgress(Progress):
 
 def convert(options: argparse.Namespace, console: Console) -> Model:
     """Return the model that the options ask for."""
-    corpus = load_corpus(options.corpus, options.data)
+    corpus = corpus_of(options)
     model = load_model(options.weights, corpus)
     text = calibration_text(corpus)
     with WordProgress(console) as progress:
         powers = calibrate(model, text, progress.tell("calibration", len(text)))
-    network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=options.row_bits)
+    row_bits = row_bits_of(options, corpus)
+    network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=row_bits)
     provenance = {
         "command": "python -m golden.lm.convert " + " ".join(sys.argv[1:]),
         "weights_sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in options.weights},
         "corpus": corpus.name,
         "vocabulary_sha256": hashlib.sha256("\n".join(corpus.words).encode()).hexdigest(),
-        "row_bits": options.row_bits,
+        "row_bits": row_bits,
     }
+    if corpus.unit == "character":
+        provenance["characters"] = "".join(corpus.words)
     return Model(options.out.stem, fixed=network, provenance=provenance)
+
+
+def row_bits_of(options: argparse.Namespace, corpus: Corpus) -> int:
+    """Return the bits of the first layer's rows: characters', which are pruned weights, have those of all weights."""
+    return options.row_bits or (options.weight_bits if corpus.unit == "character" else 16)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +164,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weight-bits", type=int, choices=(8, 4), default=8, help="of every weight (default 8)")
     parser.add_argument(
-        "--row-bits", type=int, choices=(16, 8), default=16, help="of the rows of the folded embedding (default 16)"
+        "--row-bits",
+        type=int,
+        choices=(16, 8),
+        help="of the rows of the folded embedding (default 16), or of characters (default: the weight bits)",
     )
 
 
@@ -185,8 +208,9 @@ def main(arguments: list[str] | None = None) -> int:
     assert model.fixed is not None
     integer = IntegerModel(model.fixed)
     units = ", ".join(str(layer.units) for layer in model.fixed.layers)
+    unit = "characters" if "characters" in model.provenance else "words"
     console.print(
-        f"{options.out}: {integer.words:,} words, {integer.lists} lists each, layers of {units} units, sums of "
+        f"{options.out}: {integer.words:,} {unit}, {integer.lists} lists each, layers of {units} units, sums of "
         f"{integer.accumulator_bits} bits",
         soft_wrap=True,
     )

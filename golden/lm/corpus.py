@@ -1,7 +1,9 @@
-"""Texts as streams of words: a folder with ``train.txt``, ``valid.txt`` and ``test.txt``, words separated by spaces.
+"""Texts as streams of words or characters: a folder with ``train.txt``, ``valid.txt`` and ``test.txt``.
 
-Every line ends with ``<eos>``, empty lines included. The vocabulary holds the words of all three texts, in the order of
-their first use. No torch, so that a machine without it can run a trained network on the same tokens.
+As words they are separated by spaces, and every line ends with ``<eos>``, empty lines included. As characters, lines
+are stripped, and the end of a line is a character too. The vocabulary holds the words, or characters, of all three
+texts, in the order of their first use. No torch, so that a machine without it can run a trained network on the same
+tokens.
 
 Penn Treebank as prepared by Mikolov et al. (Interspeech 2010) and WikiText-2 (Merity et al., arXiv 1609.07843) are
 known by name, and checked against their published sizes; any other folder is taken as it is.
@@ -15,13 +17,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-END = "<eos>"
+END, LINE = "<eos>", "\n"  #: of a line, as a word and as a character
 SPLITS = ("train", "valid", "test")
 
-#: Words of the vocabulary, then tokens of each split.
+#: By name and whether as characters: size of the vocabulary, then tokens of each split.
 SIZES = {
-    "ptb": (10_000, 929_589, 73_760, 82_430),
-    "wikitext-2": (33_278, 2_088_628, 217_646, 245_569),
+    ("ptb", False): (10_000, 929_589, 73_760, 82_430),
+    ("ptb", True): (50, 5_017_482, 393_042, 442_423),
+    ("wikitext-2", False): (33_278, 2_088_628, 217_646, 245_569),
 }
 
 
@@ -31,7 +34,7 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokens of the three splits, int64 (tokens,) each, and the word of every token."""
+    """Tokens of the three splits, int64 (tokens,) each, and the word, or character, of every token."""
 
     name: str
     words: tuple[str, ...]
@@ -40,13 +43,18 @@ class Corpus:
     test: NDArray[np.int64]
 
     @property
+    def unit(self) -> str:
+        """What a token is: word or character."""
+        return "character" if LINE in self.words else "word"
+
+    @property
     def end(self) -> int:
         """Token of the end of a line, which is also what every text starts from."""
-        return self.words.index(END)
+        return self.words.index(LINE if self.unit == "character" else END)
 
 
-def read_words(path: Path) -> list[str]:
-    """Return the words of a text, ``<eos>`` after every line.
+def read_tokens(path: Path, *, characters: bool = False) -> list[str]:
+    """Return the words of a text, ``<eos>`` after every line; or the characters of its stripped lines, with line ends.
 
     Raises
     ------
@@ -59,28 +67,30 @@ def read_words(path: Path) -> list[str]:
         raise CorpusError(f"cannot read {path} ({error.strerror}); docs/training.md says where to get it") from None
     except UnicodeDecodeError:
         raise CorpusError(f"{path} is not UTF-8 text; get it again") from None
-    words = [word for line in lines for word in (*line.split(), END)]
-    if not words:
+    if not lines:
         raise CorpusError(f"{path} is empty; get it again")
-    return words
+    if characters:
+        return [character for line in lines for character in line.strip() + LINE]
+    return [word for line in lines for word in (*line.split(), END)]
 
 
-def load_corpus(name: str, data: Path) -> Corpus:
-    """Read the corpus in the folder ``data / name``.
+def load_corpus(name: str, data: Path, *, characters: bool = False) -> Corpus:
+    """Read the corpus in the folder ``data / name``, as words or as characters.
 
     Raises
     ------
     CorpusError
         If a text cannot be read, or a known corpus has another size than published.
     """
-    texts = [read_words(data / name / f"{split}.txt") for split in SPLITS]
+    texts = [read_tokens(data / name / f"{split}.txt", characters=characters) for split in SPLITS]
     tokens: dict[str, int] = {}
     splits = [np.array([tokens.setdefault(word, len(tokens)) for word in text], np.int64) for text in texts]
     for what, have, want in zip(
-        ("vocabulary", *SPLITS), (len(tokens), *map(len, splits)), SIZES.get(name, ()), strict=False
+        ("vocabulary", *SPLITS), (len(tokens), *map(len, splits)), SIZES.get((name, characters), ()), strict=False
     ):
         if have != want:
-            kind = "words" if what == "vocabulary" else f"tokens in {what}.txt"
+            kinds = ("different characters", "characters") if characters else ("words", "tokens")
+            kind = kinds[0] if what == "vocabulary" else f"{kinds[1]} in {what}.txt"
             raise CorpusError(f"{data / name} has {have:,} {kind} instead of {want:,}; it is incomplete, get it again")
     return Corpus(name, tuple(tokens), *splits)
 

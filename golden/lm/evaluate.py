@@ -4,13 +4,14 @@
 
 The text is one sequence: the state is carried from its first word to its last, nothing is cut, and every word is
 predicted. Logits are integers up to the logarithm of their softmax, which is float64. MACs are counted word by word as
-:mod:`golden.macs` counts them, an entry of a word's row being one.
+:mod:`golden.macs` counts them, an entry of a word's row being one. For characters read word as character.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -29,10 +30,12 @@ from golden.lm.convert import (
     WordProgress,
     add_arguments,
     calibration_text,
+    corpus_of,
     load_model,
     make_folder,
+    row_bits_of,
 )
-from golden.lm.corpus import columns, load_corpus
+from golden.lm.corpus import columns
 from golden.lm.floating import FloatLanguageModel, FloatRunner, random_model
 from golden.lm.fold import Tell, calibrate, quantize_model, silent
 from golden.lm.integer import IntegerModel
@@ -54,9 +57,15 @@ class Score(NamedTuple):
     seconds: float
     macs: NDArray[np.int64] | None
 
+    @property
+    def bits(self) -> float:
+        """Bits a word."""
+        return math.log2(self.perplexity)
+
     def summary(self, words: int) -> dict[str, Any]:
         return {
             "perplexity": self.perplexity,
+            "bits": self.bits,
             "activity": self.activity,
             "seconds": round(self.seconds, 3),
             "words_per_second": round(words / self.seconds, 1),
@@ -109,11 +118,20 @@ class Work(NamedTuple):
         }  # fmt: skip
 
 
-def work(model: FloatLanguageModel, macs: NDArray[np.int64]) -> list[Work]:
-    """Return the MACs of every word: the embedding's features as inputs, all active; then folded; then with decoder."""
-    kernel = int(np.count_nonzero(model.layers[0].kernel))
-    dense = int(egru_macs(model.embedding.shape[1], [layer.units for layer in model.layers]))
+def work(model: FloatLanguageModel, macs: NDArray[np.int64], unit: str) -> list[Work]:
+    """Return the MACs of every word: the embedding's features as inputs, all active; then folded; then with decoder.
+
+    A character is one input, in the dense network too, and there is nothing to fold.
+    """
     rows, layers, decoder = macs[:, 0], macs[:, 1:-1].sum(axis=1), macs[:, -1]
+    kernel = int(np.count_nonzero(model.layers[0].kernel))
+    inputs = 1 if unit == "character" else model.embedding.shape[1]
+    dense = int(egru_macs(inputs, [layer.units for layer in model.layers]))
+    if unit == "character":
+        return [
+            Work("recurrent layers", layers + rows, dense),
+            Work("and decoder", layers + rows + decoder, dense + model.readout.kernel.size),
+        ]
     return [
         Work("recurrent layers", layers + kernel, dense),
         Work("embedding folded", layers + rows, dense),
@@ -121,23 +139,24 @@ def work(model: FloatLanguageModel, macs: NDArray[np.int64]) -> list[Work]:
     ]
 
 
-def score_table(scores: dict[str, Score], words: int, formats: str) -> Table:
+def score_table(scores: dict[str, Score], words: int, unit: str, formats: str) -> Table:
     """Return perplexities as a table for people; the first row is what others are compared with."""
-    table = Table(title=f"{words:,} words in one sequence; {formats}")
+    table = Table(title=f"{words:,} {unit}s in one sequence; {formats}")
     table.add_column("network")
-    for column in ("perplexity", "difference", "active units", "words/s"):
+    for column in ("perplexity", "difference", f"bits a {unit}", "active units", f"{unit}s/s"):
         table.add_column(column, justify="right")
     first = next(iter(scores.values()))
     for name, each in scores.items():
         difference = "" if each is first else f"{each.perplexity / first.perplexity - 1:+.3%}"
         activity = " ".join(f"{share:.1%}" for share in each.activity)
-        table.add_row(name, f"{each.perplexity:.3f}", difference, activity, f"{words / each.seconds:,.0f}")
+        figures = f"{each.perplexity:.3f}", difference, f"{each.bits:.4f}"
+        table.add_row(name, *figures, activity, f"{words / each.seconds:,.0f}")
     return table
 
 
-def work_table(rows: list[Work]) -> Table:
+def work_table(rows: list[Work], unit: str) -> Table:
     """Return MACs a word as a table for people."""
-    table = Table(title="Million MACs a word, counted in the integer network")
+    table = Table(title=f"Million MACs a {unit}, counted in the integer network")
     table.add_column("counted")
     for column in ("mean", "p50", "p99", "worst", "dense twin", "times fewer"):
         table.add_column(column, justify="right")
@@ -150,7 +169,7 @@ def work_table(rows: list[Work]) -> Table:
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure both networks, print the tables and return the figures."""
-    corpus = load_corpus(options.corpus, options.data)
+    corpus = corpus_of(options)
     if options.random:
         shape = Settings(**preset(options.random, corpus.name, "egru"))
         model = random_model(len(corpus.words), shape.embedding, shape.layers)
@@ -160,21 +179,22 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     inputs, targets = (text[: options.limit] for text in columns(corpus.test, 1, corpus.end))
     with WordProgress(console) as progress:
         powers = calibrate(model, calibration, progress.tell("calibration", len(calibration)))
-        network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=options.row_bits)
+        row_bits = row_bits_of(options, corpus)
+        network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=row_bits)
         integer = IntegerModel(network)
         in_float = score(FloatRunner(model), inputs, targets, progress.tell("float", len(inputs)))
         in_integers = score(integer, inputs, targets, progress.tell("integer", len(inputs)))
     assert in_integers.macs is not None
-    rows = work(model, in_integers.macs)
-    formats = f"weights of {options.weight_bits} bits, rows of {options.row_bits}"
-    console.print(score_table({"float": in_float, "integer": in_integers}, len(inputs), formats))
-    console.print(work_table(rows))
+    rows = work(model, in_integers.macs, corpus.unit)
+    formats = f"weights of {options.weight_bits} bits, rows of {row_bits}"
+    console.print(score_table({"float": in_float, "integer": in_integers}, len(inputs), corpus.unit, formats))
+    console.print(work_table(rows, corpus.unit))
     return {
         "command": "python -m golden.lm.evaluate " + " ".join(sys.argv[1:]),
         "corpus": corpus.name,
-        "words": len(inputs),
+        f"{corpus.unit}s": len(inputs),
         "weight_bits": options.weight_bits,
-        "row_bits": options.row_bits,
+        "row_bits": row_bits,
         "accumulator_bits": integer.accumulator_bits,
         "sum_exponents": [list(layer.sum_exponents) for layer in network.layers],
         "logit_exponent": integer.logit_exponent,
@@ -203,7 +223,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     network.add_argument("--weights", **WEIGHTS)
     network.add_argument(
         "--random",
-        choices=PRESETS,
+        choices=tuple(name for name in PRESETS if name != "characters"),
         help="measure speed at a preset's shape, with random weights, 85 %% of them 0",
     )
     add_arguments(parser)

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from golden.lm.kernels import cell, cell_back, gates, products
-from golden.lm.steps import Window
+from golden.lm.steps import Steps, Window
 
 UNITS, DEPTH, DEPTH_BACK = 16, 64, 128
 STAGES = 4  #: pieces on their way
@@ -65,7 +65,7 @@ def backward_kernel(
     )  # fmt: skip
 
 
-class FusedSteps:
+class FusedSteps(Steps):
     """Steps of one kernel, for factors of products of 16 bits."""
 
     def __init__(self, window: Window) -> None:

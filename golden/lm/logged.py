@@ -120,7 +120,8 @@ class LoggedRun:
                     return False
                 record = trainer.epoch(progress)
                 write(record)
-                bar.update(task, completed=len(trainer.history), state=_state(record))
+                state = _state(record, characters=trainer.settings.characters)
+                bar.update(task, completed=len(trainer.history), state=state)
                 if time.monotonic() - self.saved > 60 * self.options.checkpoint_every:
                     self._save()
             self._save()
@@ -144,9 +145,11 @@ class LoggedRun:
         self.saved = time.monotonic()
 
 
-def _state(record: Record) -> str:
+def _state(record: Record, *, characters: bool) -> str:
+    """Return what the bar shows of an epoch; of characters, bits instead of perplexities."""
     activity = " ".join(f"{share:.0%}" for share in record["valid_activity"])
+    shown, digits = ("bits", 3) if characters else ("perplexity", 1)
     return (
-        f"pruned {record['sparsity']:.0%}  train {record['perplexity']:.1f}  valid {record['valid_perplexity']:.1f}  "
-        f"active {activity}  {record['seconds']:.1f} s"
+        f"pruned {record['sparsity']:.0%}  train {record[shown]:.{digits}f}  "
+        f"valid {record[f'valid_{shown}']:.{digits}f}  active {activity}  {record['seconds']:.1f} s"
     )

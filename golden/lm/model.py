@@ -1,4 +1,4 @@
-"""A word-level language model: embedding, recurrent layers, decoder, with the dropouts of AWD-LSTM.
+"""A language model of words or characters: embedding, recurrent layers, decoder, with the dropouts of AWD-LSTM.
 
 Shapes: ``T`` steps, ``B`` runs of text, ``V`` words::
 
@@ -19,6 +19,7 @@ from torch.nn import functional
 from golden.egru import EGRU, State, WordEmbedding, variational_dropout
 from golden.fake_quantize import NetworkGrid, fake_quantize, folded_grids
 from golden.layers import FloatReadout
+from golden.lm.gru import GRU
 from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
 from golden.lm.program import CHUNK
@@ -40,6 +41,21 @@ class ModelOutput(NamedTuple):
     state: list[State]
 
 
+class OneHot(nn.Module):
+    """The identity in the place of an embedding: a character is an input of its own, 1 where it comes, else 0."""
+
+    def __init__(self, characters: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.register_buffer("weight", torch.eye(characters), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return (..., characters) of integer tokens (...); dropout drops all occurrences of a character in a call."""
+        weight: Any = self.weight
+        keep = functional.dropout(weight.new_ones(len(weight), 1), self.dropout, self.training)
+        return functional.embedding(tokens, weight * keep)
+
+
 class Decoder(nn.Module):
     """Logits of words; ``weight`` (V, H) is left out where it is the embedding's."""
 
@@ -51,7 +67,7 @@ class Decoder(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """An embedding, layers of EGRUs, LSTMs or a transformer, and a decoder, of the given shape.
+    """An embedding, layers of EGRUs, GRUs, LSTMs or a transformer, and a decoder, of the given shape.
 
     With ``grid`` chosen the decoder's weights are used on it, as the layers' are on theirs.
 
@@ -66,8 +82,12 @@ class LanguageModel(nn.Module):
     def __init__(self, words: int, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self.embedding = WordEmbedding(words, settings.embedding, settings.dropout_word)
-        widths = (settings.embedding, *settings.layers)
+        self.embedding: Any
+        if settings.characters:
+            self.embedding = OneHot(words, settings.dropout_word)
+        else:
+            self.embedding = WordEmbedding(words, settings.embedding, settings.dropout_word)
+        widths = (self.embedding.weight.shape[1], *settings.layers)
         self.layers: Any = nn.ModuleList(self._layer(*pair) for pair in zip(widths, settings.layers, strict=False))
         self.readout = Decoder(words, settings.readout_width, settings.tied)
         self.grid: NetworkGrid | None = None
@@ -75,6 +95,8 @@ class LanguageModel(nn.Module):
 
     def _layer(self, inputs: int, units: int) -> nn.Module:
         s = self.settings
+        if s.cell == "gru":
+            return GRU(inputs, units, dropconnect=s.dropconnect)
         if s.cell == "lstm":
             return LSTM(inputs, units, dropconnect=s.dropconnect, threshold=s.output_threshold)
         if s.cell == "transformer":
@@ -102,7 +124,7 @@ class LanguageModel(nn.Module):
             if l:
                 x = variational_dropout(x, self.settings.dropout_layer, self.training)
             before = None if state is None else state[l]
-            if isinstance(layer, LSTM):
+            if isinstance(layer, GRU | LSTM):
                 x, fired, after = layer(x, before)
             else:
                 x, _, o, after = layer(x, before)
@@ -126,7 +148,7 @@ class LanguageModel(nn.Module):
         s = self.settings
         x = self.embedding(tokens).to(self.dtype)
         if self.padded:
-            x = functional.pad(x, (0, padded(s.embedding, x.device) - s.embedding))
+            x = functional.pad(x, (0, padded(x.shape[2], x.device) - x.shape[2]))
         x = variational_dropout(x, s.dropout_embedding, self.training)
         output = self.recur(x, state)
         y = variational_dropout(output.outputs[-1], s.dropout_output, self.training)

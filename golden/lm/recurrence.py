@@ -27,7 +27,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from golden.egru import EGRU, State
-from golden.lm.product import product
 from golden.lm.program import CHUNK, Program
 from golden.lm.steps import Window
 
@@ -80,13 +79,12 @@ class StackFunction(torch.autograd.Function):
             window.dfires.copy_(dfires)
         program.backward()
         found: list[Tensor | None] = []
-        for window in windows:
-            d = window.d.flatten(0, 1)  # (T B, 4H)
-            before, after = d[:, : 3 * window.units], d[:, window.units :]
+        for window, steps in zip(windows, program.steps, strict=True):
+            before, after = window.d[..., : 3 * window.units], window.d[..., window.units :]
             found += [
-                product(window.x.flatten(0, 1).t(), before),
-                product(window.y[:-1].flatten(0, 1).t(), after),
-                d.sum(0, dtype=torch.float32),
+                steps.gradient(window.x, before),
+                steps.gradient(window.y[:-1], after),
+                window.d.sum((0, 1), dtype=torch.float32),
                 window.dthreshold.sum(0),
             ]
         first = windows[0]

@@ -10,9 +10,15 @@ from golden.checkpoint import TrainingError
 from golden.fit import EPOCHS_MAX
 from golden.surrogate import SURROGATES
 
-CELLS = ("egru", "lstm", "transformer")
-PRESETS = ("small", "medium", "flagship")
+CELLS = ("egru", "gru", "lstm", "transformer")
+PRESETS = ("small", "medium", "flagship", "characters")
 HEADS = 4  #: of a transformer
+CHARACTERS: dict[str, Any] = {
+    "characters": True, "tied": False, "prune_readout": True, "epochs": 20, "batch": 128, "bptt": 64,
+    "learning_rate": 0.003, "clip": 0.25, "weight_decay": 0.01, "dropout_word": 0.0, "dropout_embedding": 0.0,
+    "dropout_layer": 0.0, "dropout_output": 0.0, "dropconnect": 0.0,
+}  # fmt: skip
+CHARACTER_UNITS = {"egru": (448,), "gru": (156,), "lstm": (133,), "transformer": ()}  #: of the preset for characters
 EGRU_ALONE = ("surrogate", "reset_gate", "update_gate", "hard_reset", "quantise_weights", "activity_penalty",
               "activity_penalty_last", "train_threshold")  # fmt: skip
 
@@ -32,7 +38,8 @@ class Settings:
     embedding; ``layers`` counts the hidden units of each.
     """
 
-    cell: str = _setting("egru", "kind of layer: egru, lstm or transformer")
+    cell: str = _setting("egru", "kind of layer: egru, gru, lstm or transformer")
+    characters: bool = _setting(False, "read characters, each an input of the first layer, instead of words")
     embedding: int = _setting(256, "features of a word", 1, 65536)
     layers: tuple[int, ...] = _setting((512, 256), "units of each layer", 1, 65536)
     tied: bool = _setting(True, "decode with the embedding's matrix")
@@ -98,6 +105,8 @@ class Settings:
 
     def _check_decoder(self) -> None:
         units = self.embedding if self.cell == "transformer" else self.layers[-1]
+        if self.characters and self.tied:
+            raise TrainingError("characters have no embedding that a decoder could be tied to; choose --no-tied")
         if self.decoded > units:
             raise TrainingError(f"decoded is {self.decoded}; the last layer has {units} units, so lower it")
         if self.tied and self.readout_width != self.embedding:
@@ -111,12 +120,13 @@ class Settings:
 
     def _check_cell(self) -> None:
         """Refuse what layers of this kind do not have."""
-        if self.cell == "egru":
-            refused = {"output_threshold": self.output_threshold > 0}
-        else:
-            refused = {name: getattr(self, name) != self.__dataclass_fields__[name].default for name in EGRU_ALONE}
+        alone = () if self.cell == "egru" else EGRU_ALONE
+        refused = {name: getattr(self, name) != self.__dataclass_fields__[name].default for name in alone}
+        refused["output_threshold"] = self.cell in ("egru", "gru") and self.output_threshold > 0
         for name in (name for name, given in refused.items() if given):
             raise TrainingError(f"{name} is {getattr(self, name)}; a layer of kind {self.cell} has none, leave it out")
+        if self.cell == "transformer" and self.characters:
+            raise TrainingError("a transformer needs an embedding, which characters do not have; choose another cell")
         if self.cell == "transformer" and self.embedding % HEADS:
             raise TrainingError(f"embedding is {self.embedding}; a transformer needs a multiple of its {HEADS} heads")
         if self.quantise_weights and not (self.reset_gate and self.update_gate):
@@ -161,10 +171,13 @@ def preset(name: str, corpus: str, cell: str) -> dict[str, Any]:
     ``small`` is for two processor cores, ``medium`` for many or a GPU. ``flagship`` is the network and the recipe of
     EvNN 0.2.0 (``benchmarks/lm``), behind Mukherji et al., arXiv 2311.07625; as an LSTM it is the shape of AWD-LSTM
     with its dropouts and penalties (Merity et al., arXiv 1708.02182), trained with AdamW. A transformer is a small one
-    of a preset's embedding.
+    of a preset's embedding. ``characters`` is the recipe of ``models/ptb-char``, whose layer and readout fit on an
+    ECP5-85F once pruned; the other cells are dense, with as many weights as it has left.
     """
     if name == "small":
-        shape: dict[str, Any] = {} if cell == "egru" else {"layers": (412, 256)}  # as many recurrent weights
+        shape: dict[str, Any] = {} if cell in ("egru", "gru") else {"layers": (412, 256)}  # as many recurrent weights
+    elif name == "characters":
+        shape = CHARACTERS | {"layers": CHARACTER_UNITS[cell]}
     elif name == "medium":
         shape = {
             "embedding": 400, "layers": (800, 400), "epochs": 80, "bptt": 70, "batch": 64, "weight_decay": 0.05,

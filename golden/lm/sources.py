@@ -1,8 +1,8 @@
 """What each source of a language model costs and does: its fan-out, its activity, and the MACs of every token.
 
-Sources fall into groups, as in :mod:`golden.macs`: the features of the embedding, then the units of each layer; of a
-transformer, what each of its matrices reads. The product law says that MACs are the dense count times the density of
-the weights times the activity; it holds as far as busy sources have no more weights than others.
+Sources fall into groups, as in :mod:`golden.macs`: the features of the embedding, or the characters, then the units of
+each layer; of a transformer, what each of its matrices reads. The product law says that MACs are the dense count times
+the density of the weights times the activity; it holds as far as busy sources have no more weights than others.
 """
 
 from __future__ import annotations
@@ -91,11 +91,13 @@ def work(model: LanguageModel, inputs: Tensor, bptt: int) -> Work:
             total += fire.sum((0, 1))
     counted = torch.cat(macs, dim=1).cpu().numpy()
     shares = [(total / inputs.numel()).cpu().numpy() for total in active]
-    return Work(_groups(model, shares), counted[:-1].sum(axis=0) + costs.inputs, counted[-1])
+    first = costs.inputs[inputs].flatten().cpu().numpy()
+    frequency = inputs.flatten().bincount(minlength=len(costs.inputs)).double().cpu().numpy() / inputs.numel()
+    return Work(_groups(model, frequency, shares), counted[:-1].sum(axis=0) + first, counted[-1])
 
 
-def _groups(model: LanguageModel, shares: list[Floats]) -> list[Group]:
-    """Return the groups, given the activity of each layer's sources and of those that the decoder reads."""
+def _groups(model: LanguageModel, frequency: Floats, shares: list[Floats]) -> list[Group]:
+    """Return the groups, given each word's frequency, and the activity of each layer's sources and the decoder's."""
     costs, settings = fan_outs(model), model.settings
     fans = [fan.double().cpu().numpy() for fan in (*costs.layers, costs.decoder)]
     groups: list[Group] = []
@@ -108,7 +110,10 @@ def _groups(model: LanguageModel, shares: list[Floats]) -> list[Group]:
     else:
         widths = [layer.kernel.shape[1] for layer in model.layers]
         first = model.layers[0].weights()[0].count_nonzero(1).double().cpu().numpy()
-        groups.append(Group("embedding", first, np.ones(len(first)), widths[0]))
+        if settings.characters:
+            groups.append(Group("characters", first, frequency, widths[0]))
+        else:
+            groups.append(Group("embedding", first, np.ones(len(first)), widths[0]))
         for l, (fan, share) in enumerate(zip(fans[:-1], shares[:-1], strict=True)):
             groups.append(Group(f"layer {l}", fan, share, sum(widths[l : l + 2])))
     return [*groups, Group("decoder", fans[-1], shares[-1], len(model.readout.bias))]

@@ -6,12 +6,12 @@ The equations are those of :mod:`golden.egru`; :mod:`golden.lm.recurrence` has t
 from __future__ import annotations
 
 import importlib.util
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from golden.checkpoint import TrainingError
+from golden.lm.product import product
 from golden.surrogate import SURROGATES
 
 #: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton do what is pointwise after a
@@ -57,17 +57,25 @@ class Window:
         self.hard_reset = False
 
 
-class Steps(Protocol):
+class Steps:
     """A step forward and back, on the buffers of one window."""
+
+    window: Window
 
     def forward(self, t: int) -> None:
         """Compute b[t], c[t], h[t + 1], y[t + 1] of a[t], h[t], y[t]."""
+        raise NotImplementedError
 
     def backward(self, t: int) -> None:
         """Compute d[t] of dy[t], dh and d[t + 1]; replace dh by that of the step before; add to dthreshold."""
+        raise NotImplementedError
+
+    def gradient(self, x: Tensor, d: Tensor) -> Tensor:
+        """Return the gradient ``x' d`` (sources, targets) of weights, of all steps' x (T, B, sources) and d."""
+        return product(x.flatten(0, 1).t(), d.flatten(0, 1))
 
 
-class ProductSteps:
+class ProductSteps(Steps):
     """Steps of one product, by PyTorch, and one pointwise function."""
 
     def __init__(self, window: Window) -> None:

@@ -147,7 +147,8 @@ class Trainer:
         seconds = time.perf_counter() - began
         record: Record = {
             "epoch": index, "learning_rate": rate, "sparsity": sparsity_of(self.weights),
-            "loss": loss, "perplexity": math.exp(min(loss, 700.0)), "seconds": round(seconds, 3),
+            "loss": loss, "bits": loss / math.log(2), "perplexity": math.exp(min(loss, 700.0)),
+            "seconds": round(seconds, 3),
         }  # fmt: skip
         achieved = measure(self.model, *self.texts["valid"], settings.bptt)
         record |= {f"valid_{name}": value for name, value in achieved.items() if name != "sparsity"}

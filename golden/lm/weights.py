@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,9 @@ def load_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
     pieces: Arrays = {}
     shapes: dict[str, list[int]] = {}
     for path in paths:
-        try:
-            with safe_open(path, "numpy") as file:
-                shapes |= json.loads(file.metadata()["shapes"])
-                pieces |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
-        except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such weights in it"
-            raise TrainingError(f"cannot read weights from {path} ({reason}); give files that training wrote") from None
+        with _reading(path) as file:
+            shapes |= json.loads(file.metadata()["shapes"])
+            pieces |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
     weights = {}
     for name, shape in shapes.items():
         count = int(np.prod(shape))
@@ -108,9 +105,26 @@ def load_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def load_settings(path: Path) -> dict[str, Any]:
-    """Return the settings in a file that :func:`load_weights` can read; none if it was written without."""
-    with safe_open(path, "numpy") as file:
+    """Return the settings in a file that :func:`load_weights` can read; none if it was written without.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be read.
+    """
+    with _reading(path) as file:
         if "settings" not in file.keys():  # noqa: SIM118 (it is no mapping)
             return {}
         settings: dict[str, Any] = json.loads(file.get_tensor("settings").tobytes())
     return settings
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    """Open a file of weights; raise TrainingError if it cannot be opened, or what is read of it is not there."""
+    try:
+        with safe_open(path, "numpy") as file:
+            yield file
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such weights in it"
+        raise TrainingError(f"cannot read weights from {path} ({reason}); give files that training wrote") from None

@@ -12,12 +12,13 @@ REPOSITORY = Path(__file__).parents[3]
 DATA = Path(os.environ.get("EGRET_DATA", REPOSITORY / "data"))
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_known_corpora_are_as_published(name):
+@pytest.mark.parametrize(("name", "characters"), SIZES)
+def test_known_corpora_are_as_published(name, characters):
     if not (DATA / name).is_dir():
         pytest.skip(f"{name} is not in data/ or the folder that EGRET_DATA names")
-    corpus = load_corpus(name, DATA)
-    assert corpus.words[corpus.end] == "<eos>" and "<unk>" in corpus.words
+    corpus = load_corpus(name, DATA, characters=characters)
+    assert corpus.words[corpus.end] == ("\n" if characters else "<eos>")
+    assert all(len(word) == 1 for word in corpus.words) if characters else "<unk>" in corpus.words
     assert (corpus.train[-1], corpus.test[-1]) == (corpus.end, corpus.end)
 
 
@@ -36,6 +37,16 @@ def test_empty_lines_end_too(tmp_path):
         (tmp_path / "c" / f"{split}.txt").write_text(" \n a b \n \n")
     corpus = load_corpus("c", tmp_path)
     assert [corpus.words[token] for token in corpus.train] == ["<eos>", "a", "b", "<eos>", "<eos>"]
+
+
+def test_tokens_are_the_characters_of_stripped_lines(tmp_path):
+    (tmp_path / "c").mkdir()
+    for split, text in (("train", "  ab c \n\n b\n"), ("valid", "c"), ("test", "\n d\n")):
+        (tmp_path / "c" / f"{split}.txt").write_text(text)
+    corpus = load_corpus("c", tmp_path, characters=True)
+    words = ["".join(corpus.words[token] for token in getattr(corpus, split)) for split in ("train", "valid", "test")]
+    assert words == ["ab c\n\nb\n", "c\n", "\nd\n"]
+    assert (corpus.words[corpus.end], corpus.unit, len(corpus.words)) == ("\n", "character", 6)
 
 
 def test_columns_cover_the_text_and_predict_it():
@@ -72,5 +83,9 @@ def test_bad_texts_are_refused(tmp_path):
     for split in ("train", "valid", "test"):
         (folder / f"{split}.txt").write_text(" ".join(f"w{n}" for n in range(9999)) + "\n")
     assert message() == f"{folder} has 10,000 tokens in train.txt instead of 929,589; it is incomplete, get it again"
+    with pytest.raises(CorpusError) as error:
+        load_corpus("ptb", tmp_path, characters=True)
+    wrong = "has 13 different characters instead of 50; it is incomplete, get it again"
+    assert str(error.value) == f"{folder} {wrong}"
     (folder / "test.txt").write_text("more\n")
     assert message() == f"{folder} has 10,001 words instead of 10,000; it is incomplete, get it again"

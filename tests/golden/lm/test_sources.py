@@ -52,7 +52,8 @@ def test_each_token_pays_for_its_own_events(data):
     for t in range(5):
         for b in (0, 3):
             active = [(y[t, b] > 0).double() for y in outputs]
-            want = costs.inputs + sum(float(a @ fan.double()) for a, fan in zip(active, costs.layers, strict=True))
+            word = int(costs.inputs[inputs[t, b]])
+            want = word + sum(float(a @ fan.double()) for a, fan in zip(active, costs.layers, strict=True))
             assert found.macs[t * inputs.shape[1] + b] == want
 
 

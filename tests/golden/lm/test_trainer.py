@@ -6,10 +6,11 @@ import torch
 
 from golden.checkpoint import TrainingError
 from golden.lm.corpus import load_corpus
+from golden.lm.model import LanguageModel
 from golden.lm.settings import PRESETS, Settings, preset
 from golden.lm.steps import default_steps
 from golden.lm.trainer import GRID, Trainer, windows
-from golden.prune import sparsity_of
+from golden.prune import prunable, sparsity_of
 
 TINY = Settings(
     embedding=8, layers=(10, 8), epochs=5, batch=4, bptt=9, learning_rate=0.03, sparsity=0.6, prune_from=0.2, seed=3
@@ -53,14 +54,23 @@ def test_plan_goes_through_levels():
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("corpus", ["ptb", "wikitext-2", "other"])
-@pytest.mark.parametrize("cell", ["egru", "lstm", "transformer"])
+@pytest.mark.parametrize("cell", ["egru", "gru", "lstm", "transformer"])
 def test_presets_are_settings(name, corpus, cell):
+    if (name, cell) == ("characters", "transformer"):
+        with pytest.raises(TrainingError, match="^a transformer needs an embedding, which characters do not have"):
+            Settings(**preset(name, corpus, cell))
+        return
     settings = Settings(**preset(name, corpus, cell))
     assert settings.cell == cell
     if name == "flagship":
         assert (settings.embedding, *settings.layers) == (
-            {"egru": (750, 1350, 1350, 750), "lstm": (400, 1150, 1150, 400), "transformer": (752, 1504, 1504)}[cell]
+            {"lstm": (400, 1150, 1150, 400), "transformer": (752, 1504, 1504)}.get(cell, (750, 1350, 1350, 750))
         )
+    if name == "characters":  # as many weights in the other cells as 85 % leave in this one
+        model = LanguageModel(50, settings)
+        left = 0.15 if cell == "egru" else 1.0
+        weights = left * sum(weight.numel() for weight in prunable(model).values())
+        assert weights == pytest.approx(104_000, rel=5e-3)
 
 
 def test_windows_vary_around_bptt_on_a_grid():
@@ -78,7 +88,7 @@ def test_windows_vary_around_bptt_on_a_grid():
     [
         ({"epochs": 0}, "epochs is 0; it must be from 1 to 100000"),
         ({"levels": (0.5, 0.2)}, "levels are (0.5, 0.2); they must rise"),
-        ({"cell": "gru"}, "cell is gru; it must be one of egru, lstm, transformer"),
+        ({"cell": "rnn"}, "cell is rnn; it must be one of egru, gru, lstm, transformer"),
         ({"layers": ()}, "layers is empty; give the units of at least one layer"),
         (
             {"embedding": 9},

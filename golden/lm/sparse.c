@@ -1,0 +1,195 @@
+/* Products with a matrix of which most weights are zero, and gradients by sources of which most are silent, float32.
+ *
+ * Built with -O3 -march=native by golden/lm/native.py. A vector holds LANES sequences in a product, LANES columns in a
+ * gradient.
+ */
+
+#include <stdint.h>
+#include <string.h>
+
+#define LANES 16
+#define COLUMNS (4 * LANES) /* of a gradient summed at a time */
+#define ROWS 64             /* of a chunk: with COLUMNS columns they fit a first-level cache */
+
+typedef float vector __attribute__((vector_size(4 * LANES)));
+typedef float unaligned __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t choice __attribute__((vector_size(4 * LANES)));
+
+#define EACH(s) \
+    FROM(0, s), FROM(1, s), FROM(2, s), FROM(3, s), FROM(4, s), FROM(5, s), FROM(6, s), FROM(7, s), FROM(8, s), \
+        FROM(9, s), FROM(10, s), FROM(11, s), FROM(12, s), FROM(13, s), FROM(14, s), FROM(15, s)
+
+/* Exchange the off-diagonal halves of all blocks of 2s x 2s. */
+#define EXCHANGE(s)                                                               \
+    for (int i = 0; i < LANES; i++)                                               \
+        if (!(i & s)) {                                                           \
+            vector low = v[i], high = v[i + s];                                   \
+            v[i] = __builtin_shuffle(low, high, (choice){EACH(s)});               \
+            v[i + s] = __builtin_shuffle(low, high, (choice){EACH(s)} + (s));     \
+        }
+#define FROM(k, s) ((k) & (s) ? LANES + (k) - (s) : (k))
+
+/* Transpose LANES vectors. */
+static inline void transpose(vector *v) {
+    EXCHANGE(1)
+    EXCHANGE(2)
+    EXCHANGE(4)
+    EXCHANGE(8)
+}
+
+/* Read a square of x, its rows stride apart, transposed; zeros beyond rows and columns. */
+static inline void read_square(vector *square, const float *x, int64_t stride, int64_t rows, int64_t columns) {
+    if (rows >= LANES && columns >= LANES) {
+        for (int64_t k = 0; k < LANES; k++) square[k] = *(const unaligned *)(x + k * stride);
+    } else {
+        memset(square, 0, LANES * sizeof *square);
+        for (int64_t k = 0; k < LANES && k < rows; k++)
+            memcpy(square + k, x + k * stride, (columns < LANES ? columns : LANES) * sizeof *x);
+    }
+    transpose(square);
+}
+
+/* Write a square, transposed, to x; nothing beyond rows and columns. */
+static inline void write_square(vector *square, float *x, int64_t stride, int64_t rows, int64_t columns) {
+    transpose(square);
+    for (int64_t k = 0; k < LANES && k < rows; k++)
+        memcpy(x + k * stride, square + k, (columns < LANES ? columns : LANES) * sizeof *x);
+}
+
+/* Find the non-zero weights of w (sources, targets), ordered by block of sources, target and source.
+ *
+ * start: (blocks * targets + 1), where the weights of a block and target begin; index: of the source in its block;
+ * position: of the weight in w.
+ */
+void sparse_structure(int64_t sources, int64_t targets, int64_t block, const float *restrict w,
+                      int64_t *restrict start, uint16_t *restrict index, int32_t *restrict position) {
+    int64_t blocks = (sources + block - 1) / block;
+    memset(start, 0, (blocks * targets + 1) * sizeof *start);
+    for (int64_t i = 0; i < sources; i++)
+        for (int64_t j = 0; j < targets; j++) start[i / block * targets + j + 1] += w[i * targets + j] != 0.0f;
+    for (int64_t k = 0; k < blocks * targets; k++) start[k + 1] += start[k];
+    for (int64_t i = 0; i < sources; i++)
+        for (int64_t j = 0; j < targets; j++)
+            if (w[i * targets + j] != 0.0f) {
+                int64_t n = start[i / block * targets + j]++;
+                index[n] = i % block;
+                position[n] = i * targets + j;
+            }
+    memmove(start + 1, start, blocks * targets * sizeof *start); /* each has become the next one's */
+    start[0] = 0;
+}
+
+/* Copy the weights at the given positions; return how many of them are zero. */
+int64_t sparse_gather(int64_t count, const int32_t *restrict position, const float *restrict w,
+                      float *restrict weight) {
+    int64_t zeros = 0;
+    for (int64_t n = 0; n < count; n++) {
+        weight[n] = w[position[n]];
+        zeros += weight[n] == 0.0f;
+    }
+    return zeros;
+}
+
+/* out (batch, targets) = x (batch, sources; rows x_stride apart) times the weights of a structure.
+ *
+ * Two vectors of sequences share the reading of a weight. scratch: 2 LANES (block + targets), each rounded up to LANES.
+ */
+void sparse_product(int64_t batch, int64_t sources, int64_t targets, int64_t block, const float *restrict x,
+                    int64_t x_stride, const int64_t *restrict start, const uint16_t *restrict index,
+                    const float *restrict weight, float *restrict out, float *restrict scratch) {
+    typedef vector pair[2];
+    pair *tile = (pair *)scratch, *sums = tile + (block + LANES - 1) / LANES * LANES;
+    vector square[LANES];
+    for (int64_t row = 0; row < batch; row += 2 * LANES) {
+        memset(sums, 0, targets * sizeof *sums);
+        for (int64_t first = 0; first < sources; first += block) {
+            int64_t count = sources - first < block ? sources - first : block;
+            for (int half = 0; half < 2; half++)
+                for (int64_t i = 0; i < count; i += LANES) {
+                    int64_t from = row + half * LANES;
+                    read_square(square, x + from * x_stride + first + i, x_stride, batch - from, count - i);
+                    for (int64_t k = 0; k < LANES; k++) tile[i + k][half] = square[k];
+                }
+            const int64_t *begins = start + first / block * targets;
+            for (int64_t j = 0; j < targets; j++) {
+                vector a = sums[j][0], b = sums[j][1], c = {0}, d = {0};
+                int64_t n = begins[j], end = begins[j + 1];
+                for (; n + 2 <= end; n += 2) { /* four sums, as an addition has a latency */
+                    a += weight[n] * tile[index[n]][0];
+                    b += weight[n] * tile[index[n]][1];
+                    c += weight[n + 1] * tile[index[n + 1]][0];
+                    d += weight[n + 1] * tile[index[n + 1]][1];
+                }
+                if (n < end) {
+                    a += weight[n] * tile[index[n]][0];
+                    b += weight[n] * tile[index[n]][1];
+                }
+                sums[j][0] = a + c;
+                sums[j][1] = b + d;
+            }
+        }
+        for (int half = 0; half < 2; half++)
+            for (int64_t j = 0; j < targets; j += LANES) {
+                int64_t to = row + half * LANES;
+                for (int64_t k = 0; k < LANES; k++) square[k] = sums[j + k][half];
+                write_square(square, out + to * targets + j, targets, batch - to, targets - j);
+            }
+    }
+}
+
+/* Add the products of a list's events to COLUMNS columns of a gradient's row; d is the first row of a chunk. */
+static inline void add_events(int64_t count, const uint8_t *row, const float *value, const float *d, int64_t d_stride,
+                              float *gradient) {
+    unaligned *out = (unaligned *)gradient;
+    vector a = out[0], b = out[1], c = out[2], e = out[3];
+    for (int64_t n = 0; n < count; n++) {
+        const unaligned *in = (const unaligned *)(d + row[n] * d_stride);
+        a += value[n] * in[0];
+        b += value[n] * in[1];
+        c += value[n] * in[2];
+        e += value[n] * in[3];
+    }
+    out[0] = a;
+    out[1] = b;
+    out[2] = c;
+    out[3] = e;
+}
+
+/* List the events, values that are not zero, of x (count, sources), by chunk of ROWS rows and by source.
+ *
+ * start: (chunks * sources + 1); row, in its chunk, and value: of each event, and one more of scratch.
+ */
+void list_events(int64_t count, int64_t sources, const float *restrict x, int64_t *restrict start,
+                    uint8_t *restrict row, float *restrict value) {
+    int64_t n = 0, k = 0;
+    for (int64_t first = 0; first < count; first += ROWS, x += ROWS * sources) {
+        int64_t rows = count - first < ROWS ? count - first : ROWS;
+        for (int64_t i = 0; i < sources; i++) {
+            start[k++] = n;
+            for (int64_t r = 0; r < rows; r++) {
+                row[n] = r;
+                value[n] = x[r * sources + i];
+                n += value[n] != 0.0f;
+            }
+        }
+    }
+    start[k] = n;
+}
+
+/* Add x' d to gradient (sources, targets), for listed events of x (count, sources), and d, its rows d_stride apart. */
+void event_gradient(int64_t count, int64_t sources, int64_t targets, const int64_t *restrict start,
+                    const uint8_t *restrict row, const float *restrict value, const float *restrict d,
+                    int64_t d_stride, float *restrict gradient) {
+    int64_t chunks = (count + ROWS - 1) / ROWS, j = 0;
+    for (; j + COLUMNS <= targets; j += COLUMNS)
+        for (int64_t k = 0; k < chunks; k++)
+            for (int64_t i = 0; i < sources; i++) {
+                int64_t n = start[k * sources + i];
+                add_events(start[k * sources + i + 1] - n, row + n, value + n, d + k * ROWS * d_stride + j, d_stride,
+                           gradient + i * targets + j);
+            }
+    for (; j < targets; j++)
+        for (int64_t k = 0; k < chunks * sources; k++)
+            for (int64_t n = start[k]; n < start[k + 1]; n++)
+                gradient[k % sources * targets + j] += value[n] * d[(k / sources * ROWS + row[n]) * d_stride + j];
+}

@@ -1,0 +1,144 @@
+"""Networks of characters: trained, measured, made integers, and run as any other network."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from golden import reference
+from golden import train as program
+from golden.lm import convert, evaluate
+from golden.lm.corpus import columns, load_corpus
+from golden.lm.measure import fan_outs
+from golden.lm.model import LanguageModel
+from golden.lm.settings import Settings
+from golden.lm.trainer import Trainer
+from golden.lm.weights import load_weights
+from golden.network import load
+
+CPU = torch.device("cpu")
+OPTIONS = [
+    *("--corpus", "tiny", "--preset", "characters", "--layers", "24", "--epochs", "3", "--batch", "8", "--bptt", "20"),
+    *("--sparsity", "0.6", "--prune-from", "0", "--prune-to", "0.5", "--device", "cpu", "--threads", "1"),
+]
+
+
+def run(data, out, *more):
+    return program.main(["lm", "--data", str(data), *OPTIONS, "--out", str(out), *more])
+
+
+def log(out):
+    return [json.loads(line) for line in (out / "lm.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("characters")
+    assert run(data, out) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def model_file(data, trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    weights = str(trained / "lm-1.safetensors")
+    options = ["--weights", weights, "--corpus", "tiny", "--data", str(data), "--out", str(path)]
+    assert convert.main(options) == 0
+    return path
+
+
+def test_learns_and_prunes_all_matrices(data, trained):
+    records = log(trained)
+    assert records[0]["settings"]["characters"] is True
+    epochs, metrics = records[1:-1], records[-1]["metrics"]
+    assert epochs[-1]["valid_bits"] < epochs[0]["valid_bits"] < np.log2(13)
+    assert epochs[-1]["valid_bits"] == pytest.approx(epochs[-1]["valid_loss"] / np.log(2))
+    assert metrics["sparsity"] == pytest.approx(0.6, abs=1e-3)
+    weights = load_weights([trained / "lm-1.safetensors"])
+    assert {name for name, value in weights.items() if value.dim() > 1} == {
+        "layers.0.kernel", "layers.0.recurrent_kernel", "readout.weight"
+    }  # fmt: skip
+    assert all((value == 0).any() for value in weights.values() if value.dim() > 1)
+    symbols = len(load_corpus("tiny", data, characters=True).words)
+    assert weights["layers.0.kernel"].shape == (symbols, 3 * 24) and weights["readout.weight"].shape == (symbols, 24)
+
+
+@pytest.mark.parametrize("cell", ["egru", "gru", "lstm"])
+@pytest.mark.parametrize("steps", ["plain", "torch", "compiled"])
+def test_all_cells_and_steps_read_characters(data, tmp_path, cell, steps):
+    if cell != "egru" and steps != "plain":
+        pytest.skip("of EGRUs alone")
+    assert run(data, tmp_path, "--cell", cell, "--epochs", "1", "--steps", steps) == 0
+    if cell == "egru" and steps != "plain":
+        (tmp_path / "plain").mkdir()
+        assert run(data, tmp_path / "plain", "--epochs", "1", "--steps", "plain") == 0
+        assert log(tmp_path)[1]["loss"] == pytest.approx(log(tmp_path / "plain")[1]["loss"], rel=1e-3)
+
+
+def test_a_character_costs_its_own_row(data):
+    settings = Settings(characters=True, tied=False, layers=(6,), batch=2, bptt=5, epochs=1)
+    corpus = load_corpus("tiny", data, characters=True)
+    model = LanguageModel(len(corpus.words), settings)
+    with torch.no_grad():
+        model.layers[0].kernel[3] = 0
+    costs = [18] * len(corpus.words)
+    costs[3] = 0
+    assert fan_outs(model).inputs.tolist() == costs
+    measured = Trainer(settings, corpus, CPU, "plain").test()["test"]
+    assert measured["macs_of_inputs"] == 18
+
+
+def test_integers_are_an_ordinary_network(data, trained, model_file):
+    model = load(model_file)
+    corpus = load_corpus("tiny", data, characters=True)
+    symbols, network = len(corpus.words), model.fixed
+    assert model.provenance["characters"] == "".join(corpus.words)
+    assert (network.inputs, network.readout.units, network.weight_bits) == (symbols, symbols, 8)
+    pruned = load_weights([trained / "lm-1.safetensors"])["layers.0.kernel"].numpy() == 0
+    assert not network.layers[0].kernel[pruned].any()
+    inputs, _ = columns(corpus.test, 1, corpus.end)
+    one = 1 << -network.input_exponent  # a character is one event, of 1.0
+    trace = reference.run(network, np.eye(symbols, dtype=int)[inputs] * one)
+    figures = measured(data, trained)
+    assert figures["integer"]["activity"] == pytest.approx([float((trace.y[0] != 0).mean())])
+    assert figures["characters"] == len(corpus.test)
+
+
+def measured(data, trained):
+    path = trained / "figures.json"
+    weights = str(trained / "lm-1.safetensors")
+    options = ["--weights", weights, "--corpus", "tiny", "--data", str(data), "--json", str(path)]
+    assert evaluate.main(options) == 0
+    return json.loads(path.read_text())
+
+
+def test_evaluation_gives_bits(data, trained, capsys):
+    figures = measured(data, trained)
+    assert figures["integer"]["bits"] == pytest.approx(np.log2(figures["integer"]["perplexity"]))
+    assert figures["float"]["bits"] == pytest.approx(log(trained)[-1]["metrics"]["test"]["bits"], rel=2e-3)
+    assert abs(figures["difference"]) < 0.03
+    assert list(figures["macs"]) == ["recurrent layers", "and decoder"]
+    symbols = len(load_corpus("tiny", data, characters=True).words)
+    assert figures["macs"]["and decoder"]["dense"] == 3 * 24 + 3 * 24 * 24 + 24 * symbols
+    printed = capsys.readouterr().out
+    assert "characters in one sequence; weights of 8 bits, rows of 8" in printed
+    assert f"{figures['integer']['bits']:.4f}" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tied", "--no-prune-readout"], "characters have no embedding that a decoder could be tied to; choose --no"),
+        (["--cell", "transformer"], "a transformer needs an embedding, which characters do not have; choose another"),
+        (
+            ["--cell", "gru", "--output-threshold", "0.1"],
+            "output_threshold is 0.1; a layer of kind gru has none, leave",
+        ),
+        (["--corpus", "none"], "cannot read {data}/none/train.txt (No such file or directory); docs/training.md says"),
+    ],
+)
+def test_bad_options_end_the_program(options, message, data, tmp_path, capsys):
+    assert run(data, tmp_path / "out", *options) == 2
+    assert capsys.readouterr().err.startswith("error: " + message.format(data=data))
+    assert not (tmp_path / "out").exists()
