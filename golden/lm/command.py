@@ -25,7 +25,7 @@ from golden.lm.steps import STEPS
 
 EPILOG = """examples:
   python -m golden.train lm --corpus ptb --preset small --sparsity 0.85
-  python -m golden.train lm --corpus ptb --preset characters --sparsity 0.85
+  python -m golden.train lm --corpus ptb --preset characters
   python -m golden.train lm --corpus ptb --preset flagship --epochs 400 --time-limit 9 --out build/flagship --resume
   torchrun --nproc-per-node 4 -m golden.train lm --corpus wikitext-2 --preset flagship
 """

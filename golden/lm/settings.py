@@ -14,9 +14,13 @@ CELLS = ("egru", "gru", "lstm", "transformer")
 PRESETS = ("small", "medium", "flagship", "characters")
 HEADS = 4  #: of a transformer
 CHARACTERS: dict[str, Any] = {
-    "characters": True, "tied": False, "prune_readout": True, "epochs": 20, "batch": 128, "bptt": 64,
-    "learning_rate": 0.003, "clip": 0.25, "weight_decay": 0.01, "dropout_word": 0.0, "dropout_embedding": 0.0,
-    "dropout_layer": 0.0, "dropout_output": 0.0, "dropconnect": 0.0,
+    "characters": True, "tied": False, "prune_readout": True, "epochs": 15, "bptt": 64, "learning_rate": 0.008,
+    "weight_decay": 0.01, "dropout_word": 0.0, "dropout_embedding": 0.0, "dropout_layer": 0.0, "dropout_output": 0.0,
+    "dropconnect": 0.0,
+}  # fmt: skip
+CHARACTER_EGRU: dict[str, Any] = {
+    "train_threshold": True, "threshold_mean": 0.1, "dampening": 1.0, "support": 1.0, "activity_penalty": 0.05,
+    "levels": (0.0, 0.66, 0.75, 0.8, 0.83, 0.85), "prune_from": 0.0, "prune_to": 0.4,
 }  # fmt: skip
 CHARACTER_UNITS = {"egru": (448,), "gru": (156,), "lstm": (133,), "transformer": ()}  #: of the preset for characters
 EGRU_ALONE = ("surrogate", "reset_gate", "update_gate", "hard_reset", "quantise_weights", "activity_penalty",
@@ -177,7 +181,7 @@ def preset(name: str, corpus: str, cell: str) -> dict[str, Any]:
     if name == "small":
         shape: dict[str, Any] = {} if cell in ("egru", "gru") else {"layers": (412, 256)}  # as many recurrent weights
     elif name == "characters":
-        shape = CHARACTERS | {"layers": CHARACTER_UNITS[cell]}
+        shape = CHARACTERS | {"layers": CHARACTER_UNITS[cell]} | (CHARACTER_EGRU if cell == "egru" else {})
     elif name == "medium":
         shape = {
             "embedding": 400, "layers": (800, 400), "epochs": 80, "bptt": 70, "batch": 64, "weight_decay": 0.05,

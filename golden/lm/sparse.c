@@ -137,17 +137,16 @@ void sparse_product(int64_t batch, int64_t sources, int64_t targets, int64_t blo
     }
 }
 
-/* Add the products of a list's events to COLUMNS columns of a gradient's row; d is the first row of a chunk. */
-static inline void add_events(int64_t count, const uint8_t *row, const float *value, const float *d, int64_t d_stride,
+/* Add the products of a list's events to COLUMNS columns of a gradient's row; d are these columns of a chunk. */
+static inline void add_events(int64_t count, const uint8_t *row, const float *value, const vector d[][4],
                               float *gradient) {
     unaligned *out = (unaligned *)gradient;
     vector a = out[0], b = out[1], c = out[2], e = out[3];
     for (int64_t n = 0; n < count; n++) {
-        const unaligned *in = (const unaligned *)(d + row[n] * d_stride);
-        a += value[n] * in[0];
-        b += value[n] * in[1];
-        c += value[n] * in[2];
-        e += value[n] * in[3];
+        a += value[n] * d[row[n]][0];
+        b += value[n] * d[row[n]][1];
+        c += value[n] * d[row[n]][2];
+        e += value[n] * d[row[n]][3];
     }
     out[0] = a;
     out[1] = b;
@@ -181,13 +180,16 @@ void event_gradient(int64_t count, int64_t sources, int64_t targets, const int64
                     const uint8_t *restrict row, const float *restrict value, const float *restrict d,
                     int64_t d_stride, float *restrict gradient) {
     int64_t chunks = (count + ROWS - 1) / ROWS, j = 0;
+    vector chunk[ROWS][4]; /* together, as a large stride would have few sets of a cache */
     for (; j + COLUMNS <= targets; j += COLUMNS)
-        for (int64_t k = 0; k < chunks; k++)
+        for (int64_t k = 0; k < chunks; k++) {
+            for (int64_t r = 0; r < ROWS && k * ROWS + r < count; r++)
+                memcpy(chunk[r], d + (k * ROWS + r) * d_stride + j, sizeof chunk[r]);
             for (int64_t i = 0; i < sources; i++) {
-                int64_t n = start[k * sources + i];
-                add_events(start[k * sources + i + 1] - n, row + n, value + n, d + k * ROWS * d_stride + j, d_stride,
-                           gradient + i * targets + j);
+                int64_t n = start[k * sources + i], events = start[k * sources + i + 1] - n;
+                if (events) add_events(events, row + n, value + n, chunk, gradient + i * targets + j);
             }
+        }
     for (; j < targets; j++)
         for (int64_t k = 0; k < chunks * sources; k++)
             for (int64_t n = start[k]; n < start[k + 1]; n++)

@@ -20,7 +20,7 @@ from golden.network import load
 CPU = torch.device("cpu")
 OPTIONS = [
     *("--corpus", "tiny", "--preset", "characters", "--layers", "24", "--epochs", "3", "--batch", "8", "--bptt", "20"),
-    *("--sparsity", "0.6", "--prune-from", "0", "--prune-to", "0.5", "--device", "cpu", "--threads", "1"),
+    *("--levels", "0.3,0.6", "--prune-to", "0.5", "--device", "cpu", "--threads", "1"),
 ]
 
 
