@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from amaranth.lib import data
@@ -136,19 +137,14 @@ class Simulator:
         """
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
-        beats, steps = _beats(self.config, sequences)
+        beats, steps = pack_beats(self.config, sequences)
         image = np.ascontiguousarray(image, np.uint32)
         stalls = [_stall_pattern(stall, seed) for seed, stall in enumerate((input_stall, output_stall))]
         counters = counter_map(self.config) if self.config.counters else {}
-        header = [
-            MODES.index(mode), trace_updates, max_cycles, PATIENCE, steps, len(counters), len(image), len(beats),
-            *map(len, stalls),
-        ]  # fmt: skip
+        settings = [MODES.index(mode), trace_updates, max_cycles, PATIENCE, steps, len(counters)]
         with tempfile.TemporaryDirectory() as folder:
             job, answer = Path(folder, "job"), Path(folder, "answer")
-            with open(job, "wb") as file:
-                for array in (np.array(header, np.uint64), beats, image, *stalls):
-                    file.write(array.tobytes())
+            write_job(job, settings, image, beats, stalls)
             command = [str(self.executable), str(job), str(answer), *([os.fspath(vcd)] if vcd else [])]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
                 for line in process.stdout:
@@ -157,11 +153,22 @@ class Simulator:
                 message = process.stderr.read()
             if process.returncode:
                 raise SimulationError(f"the compiled model failed: {message.strip() or process.returncode}")
-            return _read_answer(self.config, answer.read_bytes(), steps, len(beats), counters)
+            with answer.open("rb") as file:
+                return read_answer(self.config, file, steps, len(beats), counters)
 
 
-def _beats(config: CoreConfig, sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-    """Return the packed input beats, uint64, and the number of steps."""
+def write_job(
+    path: Path, settings: Sequence[int], image: np.ndarray, beats: np.ndarray, stalls: Sequence[np.ndarray]
+) -> None:
+    """Write the job that the harness reads."""
+    header = [*settings, len(image), len(beats), *map(len, stalls)]
+    with path.open("wb") as file:
+        for array in (np.array(header, np.uint64), beats, image, *stalls):
+            file.write(array.tobytes())
+
+
+def pack_beats(config: CoreConfig, sequences: Sequence[np.ndarray], *, ends: bool = True) -> tuple[np.ndarray, int]:
+    """Return the packed input beats, uint64, and the number of steps; the last of each ends its sequence, or not."""
     layout = InputBeat(config)
     packets = []
     for number, sequence in enumerate(sequences):
@@ -183,7 +190,7 @@ def _beats(config: CoreConfig, sequences: Sequence[np.ndarray]) -> tuple[np.ndar
                 index=np.where(null, NULL_INDEX, index),
                 value=np.where(null, 0, sequence[step, np.where(null, 0, index)]),
                 last=last,
-                user=last & (step == len(sequence) - 1),
+                user=last & (step == len(sequence) - 1) & ends,
             )
         )
     return np.concatenate(packets), sum(map(len, sequences))
@@ -219,9 +226,22 @@ def _field(words: np.ndarray, field: data.Field, base: int = 0) -> np.ndarray:
     return np.where(value >> (shape.width - 1) & shape.signed, value - (1 << shape.width), value)
 
 
-def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, counters: dict[str, int]) -> RunResult:
-    header = np.frombuffer(answer, np.uint64, 9)
-    status, cycles, microseconds, code, detail, beats_taken, outputs_done, times, counts = map(int, header)
+def read_answer(config: CoreConfig, file: BinaryIO, steps: int, beats: int, counters: dict[str, int]) -> RunResult:
+    """Read what the harness wrote of so many steps, beats and counters.
+
+    Raises
+    ------
+    SimulationError
+        If the core refused the image, hung, or ran out of cycles, or the harness ended.
+    """
+
+    def take(kind: type, count: int) -> np.ndarray:
+        raw = file.read(count * np.dtype(kind).itemsize)
+        if len(raw) != count * np.dtype(kind).itemsize:
+            raise SimulationError("the compiled model ended in the middle of its answer")
+        return np.frombuffer(raw, kind)
+
+    status, cycles, microseconds, code, detail, beats_taken, outputs_done, times, counts = map(int, take(np.uint64, 9))
     error = Error(code)
     where = (
         f"after {cycles:,} cycles, {beats_taken:,} of {beats:,} input beats taken, {outputs_done:,} of {steps:,} steps "
@@ -234,17 +254,12 @@ def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, coun
     if status == 3:
         raise SimulationError(f"the limit of cycles was reached, {where}; allow more with max_cycles")
 
-    position = header.nbytes
-    when = np.frombuffer(answer, np.int64, 5 * times, position).reshape(times, 5)
-    position += when.nbytes
-    totals = np.frombuffer(answer, np.int64, counts, position)
-    position += totals.nbytes
+    when = take(np.int64, 5 * times).reshape(times, 5)
+    totals = take(np.int64, counts)
     sections = []
     for _ in range(3):
-        rows, size = map(int, np.frombuffer(answer, np.uint64, 2, position))
-        words = np.frombuffer(answer, np.uint32, size, position + 16).reshape(rows, -1 if rows else 0)
-        position += 16 + words.nbytes
-        sections.append(words)
+        rows, size = map(int, take(np.uint64, 2))
+        sections.append(take(np.uint32, size).reshape(rows, -1 if rows else 0))
     outputs, records, updates = sections
 
     table = np.zeros(steps, [
@@ -254,7 +269,7 @@ def _read_answer(config: CoreConfig, answer: bytes, steps: int, beats: int, coun
     for name, column in (("first_input", 0), ("last_input", 1), ("output", 2)):
         table[name] = when[:, column]
     table["best"] = np.where(when[:, 3], when[:, 4], -1)
-    if config.counters:
+    if config.counters and steps:
         layout = StepRecord(config)
         table["counted"] = records[:, 0]
         for name in ("events", "macs"):

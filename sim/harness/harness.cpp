@@ -1,6 +1,10 @@
 // Run one job on a Verilated core: load an image, offer the input, record what comes out.
 //
 //   harness JOB RESULT [TRACE.vcd]
+//   harness JOB -
+//
+// In the second form it is a session: it answers on standard output, at once after loading, and then each time that
+// standard input brings the beats of more steps, counted, until it ends; the core keeps its state.
 //
 // The job and the result are arrays of little-endian numbers; sim/simulator.py writes the one and reads the other.
 // Payloads travel as the packed words of the ports: only Python knows their fields. The few bits needed here come
@@ -143,22 +147,33 @@ class Bench {
 #if VM_TRACE
     if (trace_path_) trace_.open(trace_path_);  // a waveform of the loading would be long, and tell little
 #endif
-    const std::clock_t begin = std::clock();
-    const uint64_t status = stream();
-    if (status == kDone) read_counters();
-    microseconds_ = (std::clock() - begin) * (1000000 / CLOCKS_PER_SEC);
-    return status;
+    return go();
+  }
+
+  // Answer on standard output until standard input ends.
+  void converse() {
+    quiet_ = true;
+    uint64_t status = run(), count = 0;
+    write(stdout, status);
+    while (status == kDone && std::fread(&count, sizeof(count), 1, stdin) == 1) {
+      job_.beats.resize(count);
+      if (std::fread(job_.beats.data(), sizeof(uint64_t), count, stdin) != count) fail("the input is cut short");
+      job_.steps = 0;
+      for (const uint64_t beat : job_.beats) job_.steps += beat >> kInputLastBit & 1;
+      next_beat_ = inputs_done_ = outputs_done_ = 0;
+      times_.assign(job_.steps, {});
+      counters_.clear();
+      outputs_ = records_ = updates_ = {};
+      start_ = cycle_;
+      status = go();
+      write(stdout, status);
+    }
   }
 
   void write(const char* path, uint64_t status) {
     FILE* file = std::fopen(path, "wb");
     if (!file) fail(std::string("cannot write ") + path);
-    const uint64_t header[] = {status,     cycle_ - start_, microseconds_, core_.error,      core_.detail,
-                               next_beat_, outputs_done_,   times_.size(), counters_.size()};
-    std::fwrite(header, sizeof(header), 1, file);
-    std::fwrite(times_.data(), sizeof(StepTimes), times_.size(), file);
-    std::fwrite(counters_.data(), sizeof(uint64_t), counters_.size(), file);
-    for (const Rows* rows : {&outputs_, &records_, &updates_}) rows->write(file);
+    write(file, status);
     if (std::fclose(file)) fail(std::string("cannot write ") + path);
 #if VM_TRACE
     trace_.close();
@@ -166,6 +181,24 @@ class Bench {
   }
 
  private:
+  uint64_t go() {
+    const std::clock_t begin = std::clock();
+    const uint64_t status = stream();
+    if (status == kDone) read_counters();
+    microseconds_ = (std::clock() - begin) * (1000000 / CLOCKS_PER_SEC);
+    return status;
+  }
+
+  void write(FILE* file, uint64_t status) {
+    const uint64_t header[] = {status,     cycle_ - start_, microseconds_, core_.error,      core_.detail,
+                               next_beat_, outputs_done_,   times_.size(), counters_.size()};
+    std::fwrite(header, sizeof(header), 1, file);
+    std::fwrite(times_.data(), sizeof(StepTimes), times_.size(), file);
+    std::fwrite(counters_.data(), sizeof(uint64_t), counters_.size(), file);
+    for (const Rows* rows : {&outputs_, &records_, &updates_}) rows->write(file);
+    std::fflush(file);
+  }
+
   // Let the inputs of this cycle settle; outputs can be read after it.
   void settle() {
     core_.clk = 0;
@@ -252,7 +285,7 @@ class Bench {
       if (progress) last_progress = cycle_;
       if (cycle_ - last_progress > job_.patience) return kHang;
       if (now >= job_.max_cycles) return kCycleLimit;
-      if ((now + 1) % kProgressCycles == 0) {
+      if (!quiet_ && (now + 1) % kProgressCycles == 0) {
         std::printf("progress %" PRIu64 " %" PRIu64 "\n", outputs_done_, now);
         std::fflush(stdout);
       }
@@ -284,6 +317,7 @@ class Bench {
 #if VM_TRACE
   VerilatedVcdC trace_;
 #endif
+  bool quiet_ = false;  // of progress
   uint64_t cycle_ = 0, start_ = 0;
   uint64_t microseconds_ = 0;  // of processor time, for the cycles since start_
   uint64_t next_beat_ = 0, inputs_done_ = 0, outputs_done_ = 0;
@@ -298,6 +332,9 @@ int main(int argc, char** argv) {
   if (argc < 3) fail("usage: harness JOB RESULT [TRACE.vcd]");
   VerilatedContext context;
   Bench bench(Job(argv[1]), context, argc > 3 ? argv[3] : nullptr);
-  bench.write(argv[2], bench.run());
+  if (argv[2] == std::string("-"))
+    bench.converse();
+  else
+    bench.write(argv[2], bench.run());
   return 0;
 }
