@@ -2,18 +2,22 @@
 
 PYTHON ?= python3
 IMAGES ?= 360
+MODEL ?= models/ptb-char/ptb-char.safetensors
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := golden hw sim firmware formal tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test formal lint bench clean
+.PHONY: help demo demo-lm test formal lint bench clean
 
 help: ## List what can be made.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/base ## Run handwritten digits through the simulated core; IMAGES=20 is a short form.
 	$(BIN)/python -m sim.demo --images $(IMAGES)
+
+demo-lm: $(VENV)/base ## Let the simulated core continue a line that you type; MODEL=FILE is another network.
+	$(BIN)/python -m sim.demo_lm --model $(MODEL)
 
 test: $(VENV)/test ## Run every test.
 	$(BIN)/python -m pytest -n 2

@@ -29,8 +29,10 @@ class Comparison:
         return not (self.update_differences or self.output_differences or self.count_differences)
 
 
-def compare(network: FixedNetwork, trace: Trace, inputs: np.ndarray, result: RunResult) -> Comparison:
-    """Compare a run of whole sequences with the oracle's trace.
+def compare(
+    network: FixedNetwork, trace: Trace, inputs: np.ndarray, result: RunResult, *, ends: bool = True
+) -> Comparison:
+    """Compare a run of whole sequences, or of steps of a :class:`sim.session.Session`, with the oracle's trace.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ def compare(network: FixedNetwork, trace: Trace, inputs: np.ndarray, result: Run
         Of ``inputs``, int (time, batch, inputs); the core ran sequence after sequence, ``inputs[:, 0]`` first.
     result : RunResult
         With every unit's update.
+    ends : bool
+        Whether sequences end at their last step.
 
     Every unit's h, fires and y, every output, and events and MACs of each step and group must be equal.
     """
@@ -75,13 +79,13 @@ def compare(network: FixedNetwork, trace: Trace, inputs: np.ndarray, result: Run
             f"expected {expected[step, output]}"
         )
 
-    ends = np.zeros((steps, batch), bool)
-    ends[-1] = True
+    sequence_end = np.zeros((steps, batch), bool)
+    sequence_end[-1] = ends
     groups = len(network.layers) + 1
     count_differences = 0
     for name, counts in (
         ("events", theoretical_events(trace, inputs)),
-        ("macs", theoretical_macs(network, trace, inputs, sequence_end=ends)),
+        ("macs", theoretical_macs(network, trace, inputs, sequence_end=sequence_end)),
     ):
         theory = in_order(counts)
         counted = result.steps[name]

@@ -143,7 +143,7 @@ def score_table(scores: dict[str, Score], words: int, unit: str, formats: str) -
     """Return perplexities as a table for people; the first row is what others are compared with."""
     table = Table(title=f"{words:,} {unit}s in one sequence; {formats}")
     table.add_column("network")
-    for column in ("perplexity", "difference", f"bits a {unit}", "active units", f"{unit}s/s"):
+    for column in ("perplexity", "difference", f"bits a {unit}", "active units", "a second"):
         table.add_column(column, justify="right")
     first = next(iter(scores.values()))
     for name, each in scores.items():
