@@ -1,4 +1,4 @@
-"""Plot logs of language models: perplexity, activity and sparsity over epochs.
+"""Plot logs of language models: perplexity, with bits a token beside it, activity and sparsity over epochs.
 
 python -m golden.lm.plot build/lm-ptb-egru/lm.jsonl --out curves.png
 """
@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
 from golden.checkpoint import TrainingError
 
@@ -51,6 +53,11 @@ def draw(logs: dict[str, list[dict[str, Any]]]) -> Figure:
             activity.plot(epochs, shares, ("-", "--", ":", "-.")[layer % 4], label=f"{name}, layer {layer}", **style)
         sparsity.plot(epochs, [record["sparsity"] for record in records], label=name, **style)
     perplexity.set_yscale("log")
+    bits = perplexity.secondary_yaxis("right", functions=(np.log2, np.exp2))
+    bits.yaxis.set_major_locator(MaxNLocator(6))
+    bits.yaxis.set_major_formatter(ScalarFormatter())
+    bits.yaxis.set_minor_locator(NullLocator())
+    bits.set_ylabel("bits a token")
     for axes, title in ((perplexity, "perplexity"), (activity, "active units"), (sparsity, "pruned weights")):
         axes.set(title=title, xlabel="epoch")
         axes.legend(fontsize="x-small")

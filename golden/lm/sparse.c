@@ -56,6 +56,13 @@ static inline void write_square(vector *square, float *x, int64_t stride, int64_
         memcpy(x + k * stride, square + k, (columns < LANES ? columns : LANES) * sizeof *x);
 }
 
+/* Return how many values are not zero. */
+int64_t count_values(int64_t count, const float *restrict x) {
+    int64_t found = 0;
+    for (int64_t n = 0; n < count; n++) found += x[n] != 0.0f;
+    return found;
+}
+
 /* Find the non-zero weights of w (sources, targets), ordered by block of sources, target and source.
  *
  * start: (blocks * targets + 1), where the weights of a block and target begin; index: of the source in its block;

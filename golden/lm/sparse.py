@@ -31,12 +31,13 @@ def library() -> ctypes.CDLL:
     """
     loaded = build("sparse.c")
     size, array = ctypes.c_int64, ctypes.c_void_p
+    loaded.count_values.argtypes = [size, array]
     loaded.sparse_structure.argtypes = [*[size] * 3, *[array] * 4]
     loaded.sparse_gather.argtypes = [size, *[array] * 3]
     loaded.sparse_product.argtypes = [*[size] * 4, array, size, *[array] * 5]
     loaded.list_events.argtypes = [size, size, *[array] * 4]
     loaded.event_gradient.argtypes = [*[size] * 3, *[array] * 4, size, array]
-    loaded.sparse_gather.restype = size
+    loaded.sparse_gather.restype = loaded.count_values.restype = size
     for name in ("sparse_structure", "sparse_product", "list_events", "event_gradient"):
         getattr(loaded, name).restype = None
     return loaded
@@ -55,10 +56,10 @@ class SparseWeights:
 
     def take(self, weights: Tensor) -> bool:
         """Take over weights (sources, targets), contiguous float32; return whether they are sparse enough to pay."""
-        count = int(weights.count_nonzero())
+        loaded = library()
+        count = loaded.count_values(weights.numel(), weights.data_ptr())
         if count > DENSITY_MAX * weights.numel():
             return False
-        loaded = library()
         if count == len(self.weight) and not self._gather(weights):
             return True  # the same ones as before
         self.index, self.position = torch.zeros(count, dtype=torch.int16), torch.zeros(count, dtype=torch.int32)
@@ -83,7 +84,7 @@ class SparseWeights:
 
 def gradient(x: Tensor, d: Tensor) -> Tensor:
     """Return ``x' d`` (sources, targets) of x (N, sources), contiguous, and d (N, targets), its rows contiguous."""
-    events = int(x.count_nonzero())
+    events = library().count_values(x.numel(), x.data_ptr())
     if events > DENSITY_MAX * x.numel():
         return x.t() @ d
     (count, sources), targets = x.shape, d.shape[1]
