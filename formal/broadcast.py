@@ -82,8 +82,8 @@ def broadcaster() -> Bench:
     """Prove that what is taken goes out, in the same cycle or the next, and where the ends of layers are."""
     bench = Bench(Broadcaster(CONFIG))
     m, unit, here = bench.m, bench.component, inside(bench.component)
-    rules(bench, apart=("output",))  # what it offers may change; it is shown below that nothing is lost by that
-    item, given = unit.output.payload, unit.output.valid & unit.output.ready
+    rules(bench)
+    item, given = unit.output, unit.output_valid
     units = range(CONFIG.cell_units)
     results = [port.payload for port in unit.results]
     taken = [port.valid & port.ready for port in unit.results]
@@ -123,7 +123,7 @@ def broadcaster() -> Bench:
     ends_step = tag.readout | tag.output
     input_taken = unit.input.valid & unit.input.ready
     bench.prove(
-        ends == (finals.all() & (tag.readout | here.lanes_ready) & (~ends_step | unit.output.ready) & ~here.inputs_turn)
+        ends == (finals.all() & (tag.readout | here.lanes_ready) & (~ends_step | here.output_ready) & ~here.inputs_turn)
     )
     with m.If(ends):
         bench.prove((given == ends_step) & (unit.layer_end == ~tag.readout) & (~given | (item.ending == tag.ending)))
@@ -132,14 +132,20 @@ def broadcaster() -> Bench:
     m.d.sync += [finals[u].eq((finals[u] | (taken[u] & results[u].tag.final)) & ~ends) for u in units]
     m.d.sync += [begun.eq((begun | Cat(taken).any()) & ~ends), tag.eq(job)]
 
-    # Input goes to the lanes when it and nothing else was there a cycle before, and no end of input in the last two.
+    # Input goes to the lanes when it and nothing else was there a cycle before, and no end of input in the last three.
     others = finals.all() | Cat(unit.results[u].valid & full[u] & ~finals[u] for u in units).any()
     bench.prove(
         here.inputs_turn
         == bench.past(
-            unit.input.valid & unit.input_allowed & (~others | ends) & ~unit.input_end & ~bench.past(unit.input_end)
+            unit.input.valid
+            & unit.input_allowed
+            & (~others | ends)
+            & ~unit.input_end
+            & ~bench.past(unit.input_end)
+            & ~bench.past(unit.input_end, 2)
         )
     )
+    bench.prove(here.input_ended == Cat(bench.past(unit.input_end), bench.past(unit.input_end, 2)))
     bench.prove(unit.input.ready == (here.inputs_turn & here.lanes_ready))
     bench.prove(unit.input_end == (input_taken & (unit.input.payload.kind == EventKind.INPUT_END)))
     with m.If(input_taken):
@@ -150,7 +156,8 @@ def broadcaster() -> Bench:
     bench.prove(given == Cat(*gives, ends & ends_step).any())
     bench.prove(unit.valid == bench.past(sent.any()))
     bench.prove(~sent.any() | here.lanes_ready)
-    bench.prove(Cat(room.o == here.lanes_ready for room in here.rooms).all())
+    bench.prove(~given | here.output_ready)
+    bench.prove(Cat(room.o == Cat(here.lanes_ready, here.output_ready) for room in here.rooms).all())
     with m.If(unit.valid):
         bench.prove(unit.event.as_value() == bench.past(wanted))
     bench.prove(here.delivered == finals)

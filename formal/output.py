@@ -3,13 +3,17 @@
 Proven for sums of 4 bits, the largest of any; wider ones only widen comparisons. Indices have full width.
 """
 
+from dataclasses import replace
+from functools import partial
+
 from amaranth import Cat, Mux, Signal, Value, signed
 
 from formal.bench import SMALL, Bench, inside
 from formal.proof import Proof
+from formal.queue import fill
 from formal.streams import rules
 from hw.event import INDEX_BITS, NULL_INDEX
-from hw.output import Output
+from hw.output import Output, OutputQueue
 
 
 def begin() -> tuple[Bench, Signal, Signal, Signal, Signal]:
@@ -113,7 +117,26 @@ def largest() -> Bench:
     return bench
 
 
+def queue(hops: int) -> Bench:
+    """Prove that the queue before it always has a place for what comes when it was ready, and is ready when empty."""
+    config = replace(SMALL, hops=hops)
+    bench = Bench(OutputQueue(config))
+    here = inside(bench.component)
+    rules(bench)
+    bench.assume(~bench.component.valid | bench.past(bench.component.ready))
+    depth = 2 if hops == 1 else 4
+    count, _ = fill(bench, here.queue, depth, guarded=False)
+    bench.prove((here.held == count) & (count <= depth + 1))
+    bench.prove(bench.component.ready | (count != 0))
+    # What may still come, whoever takes nothing meanwhile, is one item.
+    bench.prove(~bench.past(bench.component.ready) | (count <= depth))
+    bench.cover(count == depth + 1)
+    return bench
+
+
 PROOFS = [
+    Proof("output: queue", partial(queue, 1), depth=2),
+    Proof("output: queue, two hops", partial(queue, 2), depth=2),
     Proof("output: packets", packets, depth=2),
     Proof("output: largest value", largest, depth=2),
 ]

@@ -43,15 +43,10 @@ PROOFS = [
         present=(("bank", "o__payload"), ("loaded", "o__valid")),
     ),
     Paths(
-        "broadcaster: no waiting for ready",
+        "broadcaster: events and room in registers",
         lambda: Broadcaster(SMALL),
-        absent=(
-            ("output__ready", "output__valid"),
-            ("output__ready", "output__payload"),
-            ("*", "valid"),
-            ("*", "event"),
-        ),
-        present=(("output__ready", "results__0__ready"), ("results__0__valid", "output__valid")),
+        absent=(("output_ready", "*"), ("lanes_ready", "*"), ("*", "valid"), ("*", "event")),
+        present=(("results__0__payload", "results__0__ready"), ("results__0__valid", "output_valid")),
     ),
     Paths("output: no waiting for ready", lambda: Output(SMALL), READY, present=(("o__ready", "i__ready"),)),
     Paths(

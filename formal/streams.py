@@ -35,15 +35,13 @@ def keeps(bench: Bench, port: stream.Interface, unless: ValueLike) -> Value:
     return ~waits | (port.valid & (Value.cast(port.payload) == bench.past(port.payload)))
 
 
-def rules(bench: Bench, *, unless: dict[str, ValueLike] | None = None, apart: tuple[str, ...] = ()) -> None:
+def rules(bench: Bench, *, unless: dict[str, ValueLike] | None = None) -> None:
     """Assume the rules of all input streams, prove those of all output streams.
 
-    ``unless``: by the name of a stream, in which cycles it may drop what it offers. ``apart``: those with other rules.
+    ``unless``: by the name of a stream, in which cycles it may drop what it offers.
     """
     unless = unless or {}
     for name, flow, port in streams(bench.component):
-        if name in apart:
-            continue
         if flow is In:
             bench.assume(keeps(bench, port, unless.get(name, 0)))
             continue

@@ -201,14 +201,13 @@ class Broadcaster(wiring.Component):
     -------
     results : In(stream.Signature(Result)).array(cell_units)
     input : In(stream.Signature(Event)), input_allowed : In(1)
-        Input is taken if there was input and permission a cycle before; none in the two cycles after an end of input,
+        Input is taken if there was input and permission a cycle before; none in the three cycles after an end of input,
         which may withdraw the permission.
-    lanes_ready : In(1)
-        Every lane has room; looked at in the next cycle.
+    lanes_ready, output_ready : In(1)
+        Every lane, or whoever takes the output, has room; looked at in the next cycle.
     event : Out(Event), valid : Out(1)
-    output : Out(stream.Signature(OutputItem))
-        Logits, events of the output layer (index as source number), and ends of steps. What is offered may change
-        while it waits: for whoever takes it in the cycle in which it is ready.
+    output : Out(OutputItem), output_valid : Out(1)
+        Logits, events of the output layer (index as source number), and ends of steps.
     input_end : Out(1)
         An end of input was sent.
     layer_end : Out(1)
@@ -222,9 +221,9 @@ class Broadcaster(wiring.Component):
         super().__init__({
             "results": In(stream.Signature(Result(config))).array(config.cell_units),
             "input": In(stream.Signature(Event(config))), "input_allowed": In(1),
-            "lanes_ready": In(1),
+            "lanes_ready": In(1), "output_ready": In(1),
             "event": Out(Event(config)), "valid": Out(1),
-            "output": Out(stream.Signature(OutputItem(config))),
+            "output": Out(OutputItem(config)), "output_valid": Out(1),
             "input_end": Out(1), "layer_end": Out(1), "stalled": Out(1),
         })  # fmt: skip
 
@@ -237,29 +236,29 @@ class Broadcaster(wiring.Component):
         tag = Signal(JobTag(config))  # of the job that is being delivered
         # Whether it is the input's turn is decided a cycle before: what holds it has not far to hear, and results need
         # not know whether there is input now.
-        inputs_turn, input_ended, ends = Signal(), Signal(), Signal()
+        inputs_turn, ends, input_ended = Signal(), Signal(), Signal(2)  # ``input_ended``: one and two cycles ago
         m.d.sync += [
-            input_ended.eq(self.input_end),
+            input_ended.eq(Cat(self.input_end, input_ended[0])),
             inputs_turn.eq(
-                (self.input.valid & self.input_allowed & ~self.input_end & ~input_ended)
+                (self.input.valid & self.input_allowed & ~self.input_end & ~input_ended.any())
                 & ~waiting.any()
                 & (~delivered.all() | ends)
             ),
         ]
-        lanes_ready = Signal(reset_less=True)
-        m.d.sync += lanes_ready.eq(self.lanes_ready)
+        lanes_ready, output_ready = (Signal(name=name, reset_less=True) for name in ("lanes_ready", "output_ready"))
+        m.d.sync += [lanes_ready.eq(self.lanes_ready), output_ready.eq(self.output_ready)]
         m.d.comb += [self.input.ready.eq(inputs_turn & lanes_ready), chosen.eq(waiting & -waiting)]
         # Registers of its own for each whose results wait for it, as they are apart.
-        rooms = [Relay(1) for _ in self.results]
+        rooms = [Relay(2) for _ in self.results]
         for index, (candidate, room) in enumerate(zip(self.results, rooms, strict=True)):
             m.submodules[f"room_{index}"] = room
             payload, is_empty = candidate.payload, Signal(name=f"is_empty_{index}")
             m.d.comb += [
-                room.i.eq(self.lanes_ready),
+                room.i.eq(Cat(self.lanes_ready, self.output_ready)),
                 is_empty.eq(~payload.to_lanes & ~payload.to_output),
                 waiting[index].eq(candidate.valid & ~delivered[index] & ~is_empty),
                 # Found out for each beside the choice between them, not behind it.
-                may_go[index].eq((~payload.to_lanes | room.o) & (~payload.to_output | self.output.ready)),
+                may_go[index].eq((~payload.to_lanes | room.o[0]) & (~payload.to_output | room.o[1])),
                 candidate.ready.eq(
                     (is_empty | ~waiting[:index].any()) & may_go[index] & ~delivered[index] & ~inputs_turn
                 ),
@@ -270,7 +269,7 @@ class Broadcaster(wiring.Component):
                 m.d.sync += [delivered[index].eq(payload.tag.final), tag.eq(payload.tag)]
 
         event, valid = Signal(Event(config)), Signal()
-        item = self.output.payload
+        item = self.output
         with m.If(inputs_turn):
             m.d.comb += [
                 event.eq(self.input.payload),
@@ -289,22 +288,21 @@ class Broadcaster(wiring.Component):
                 valid.eq(result.to_lanes & (chosen & may_go).any()),
                 item.index.eq(result.id),
                 item.value.eq(result.value),
-                self.output.valid.eq(result.to_output & (~result.to_lanes | lanes_ready)),
+                self.output_valid.eq(result.to_output & (chosen & may_go).any()),
                 self.stalled.eq(result.to_lanes & ~lanes_ready),
             ]
         with m.Elif(delivered.all()):
             ends_step = tag.readout | tag.output
-            go = (tag.readout | lanes_ready) & (~ends_step | self.output.ready)
             m.d.comb += [
                 event.kind.eq(EventKind.LAYER_END),
-                valid.eq(~tag.readout & go),
+                ends.eq((tag.readout | lanes_ready) & (~ends_step | output_ready)),
+                valid.eq(~tag.readout & ends),
                 item.end.eq(1),
                 item.ending.eq(tag.ending),
-                self.output.valid.eq(ends_step & (tag.readout | lanes_ready)),
+                self.output_valid.eq(ends_step & ends),
                 self.layer_end.eq(valid),
                 self.stalled.eq(~tag.readout & ~lanes_ready),
             ]
-            m.d.comb += ends.eq(go)
             with m.If(ends):
                 m.d.sync += delivered.eq(0)
         m.d.comb += self.event.eq(delay(m, event, 1, "event"))

@@ -8,7 +8,7 @@ from golden.fixed import GATES, STATE_FRACTION
 from hw.cell_egru import CellEgru
 from hw.config import CoreConfig
 from hw.delay import delay
-from hw.event import INDEX_BITS, Drain, Job, Result, UnitUpdate
+from hw.event import INDEX_BITS, Drain, Job, JobTag, Result, UnitUpdate
 from hw.loader import CellWrite, LayerDescription, LoadKind, LoadWrite
 from hw.queue import Queue
 from hw.scheduler import Scheduler
@@ -217,27 +217,40 @@ class CellGroup(wiring.Component):
         with m.Else():
             m.d.comb += [states.write_addr.eq(load.address), states.write_data.eq(load.data)]
 
-        # What it sends, to a queue near whoever takes it.
-        result, has_result = Signal(Result(config)), Signal()
+        # What it sends, to a queue near whoever takes it. On a long way it is a register later that it is found out
+        # whether that is an event.
+        outcome = Signal(
+            data.StructLayout({
+                "present": 1, "tag": JobTag(config), "id": INDEX_BITS, "value": signed(config.acc_bits),
+            })
+        )  # fmt: skip
         with m.If(is_logit):
             m.d.comb += [
-                result.to_output.eq(unit.present),
-                result.tag.eq(tags[logit_at]),
-                result.id.eq(unit.id),
-                result.value.eq(logit),
+                outcome.present.eq(unit.present),
+                outcome.tag.eq(tags[logit_at]),
+                outcome.id.eq(unit.id),
+                outcome.value.eq(logit),
             ]
         with m.Else():
             m.d.comb += [
-                result.to_lanes.eq(is_update & (cell.y != 0)),
-                result.to_output.eq(result.to_lanes & result.tag.output),
-                result.tag.eq(tags[event_at]),
-                result.id.eq(unit_then.id),
-                result.value.eq(cell.y),
+                outcome.present.eq(unit_then.present),
+                outcome.tag.eq(tags[event_at]),
+                outcome.id.eq(unit_then.id),
+                outcome.value.eq(cell.y),
             ]
+        first = min(1, config.hops - 1)
+        comes, has_result = delay(m, is_logit | is_update, first, "comes", init=0), Signal()
+        then, result = delay(m, outcome, first, "outcome"), Signal(Result(config))
+        is_event = ~then.tag.readout & (then.value != 0)
         m.d.comb += [
-            has_result.eq((is_logit | is_update) & (result.to_lanes | result.to_output | result.tag.final)),
-            queue.i.payload.eq(delay(m, result, config.hops - 1, "result")),
-            queue.i.valid.eq(delay(m, has_result, config.hops - 1, "has_result", init=0)),
+            result.to_lanes.eq(is_event),
+            result.to_output.eq((then.tag.readout & then.present) | (is_event & then.tag.output)),
+            result.tag.eq(then.tag),
+            result.id.eq(then.id),
+            result.value.eq(then.value),
+            has_result.eq(comes & (result.to_lanes | result.to_output | then.tag.final)),
+            queue.i.payload.eq(delay(m, result, config.hops - 1 - first, "result")),
+            queue.i.valid.eq(delay(m, has_result, config.hops - 1 - first, "has_result", init=0)),
             self.silent_fire.eq(is_update & cell.fires & (cell.y == 0)),
             self.update.valid.eq(is_update & unit_then.present),
             self.update.source.eq(unit_then.id),
@@ -254,7 +267,7 @@ class CellGroup(wiring.Component):
         released = Signal(2)
         taken = delay(m, self.results.valid & self.results.ready, config.hops - 1, "taken", init=0)
         left_empty = Signal()
-        m.d.sync += left_empty.eq((is_logit | is_update) & ~has_result)
+        m.d.sync += left_empty.eq(comes & ~has_result)
         m.d.comb += released.eq(delay(m, taken, 1, "taken_before", init=0) + left_empty)
         m.d.sync += kept.eq(kept + scheduler.grant - released)
         m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2)

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.broadcast import Broadcaster, InputDecoder, OutputItem
+from hw.broadcast import Broadcaster, InputDecoder
 from hw.cell_group import CellGroup, StateWord
 from hw.compact.core import compact_core
 from hw.config import CoreConfig
@@ -15,9 +15,8 @@ from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
 from hw.hops import carry, join, spread
 from hw.lane import Lane
 from hw.loader import Loader, LoadKind
-from hw.output import Output
+from hw.output import Output, OutputQueue
 from hw.progress import Progress
-from hw.queue import Queue
 from hw.sequencer import Sequencer
 from hw.tally import COUNTER_BITS
 from hw.vendor.generic import Relay
@@ -95,7 +94,7 @@ class Core(wiring.Component):
             stops.append(delay(m, stops[-1], 1, f"stopped_{cycle}", init=1))
         m.d.sync += stops[0].eq(Cat(resets[: hops + 1]).any() | ~loader.loaded)
         unsettled = Signal()
-        m.d.sync += unsettled.eq(Cat(resets[:-1]).any())
+        m.d.sync += unsettled.eq(Cat(resets).any())
 
         def stoppable(name, component, stopped=stops[hops - 1]):
             m.submodules[f"{name}_stop"] = stop = Relay(1)
@@ -106,8 +105,7 @@ class Core(wiring.Component):
         m.submodules.decoder = decoder = ResetInserter(self.reset | unsettled)(InputDecoder(config))
         broadcaster = stoppable("broadcaster", Broadcaster(config))
         sequencer = stoppable("sequencer", Sequencer(config))
-        # Between the choice of a result and the comparison with the best one.
-        output_queue = stoppable("output_queue", Queue(shape=OutputItem(config), depth=2, direct=hops == 1))
+        output_queue = stoppable("output_queue", OutputQueue(config))
         output = stoppable("output", Output(config))
         lanes = [
             stoppable(f"lane_{number}", Lane(config), stopped)
@@ -153,18 +151,24 @@ class Core(wiring.Component):
         valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
         for lane, event, valid in zip(lanes, events, valids, strict=True):
             m.d.comb += [lane.event.eq(event), lane.valid.eq(valid)]
-        # Nobody needs to know of an end at once; of those of a layer and its step all at the same time.
-        out = broadcaster.output
-        layer_end = delay(m, broadcaster.layer_end, 1, "layer_end", init=0)
-        step_end = delay(m, out.valid & out.ready & out.payload.end, 1, "step_end", init=0)
+        # Nobody needs to know of an end at once, but of all of them at the same time.
+        input_end, input_ending, layer_end, step_end = (
+            delay(m, end, 1, name, init=0)
+            for name, end in (
+                ("input_end", broadcaster.input_end),
+                ("input_ending", decoder.ending),
+                ("layer_end", broadcaster.layer_end),
+                ("step_end", broadcaster.output_valid & broadcaster.output.end),
+            )
+        )
         m.d.comb += [
-            decoder.loaded.eq(self.loaded),
+            decoder.loaded.eq(delay(m, self.loaded, 1, "loaded_here", init=0)),
             decoder.bank.eq(sequencer.input_bank),
             decoder.between_steps.eq(sequencer.between_steps),
             broadcaster.input_allowed.eq(sequencer.input_ready),
             broadcaster.lanes_ready.eq(join(m, "ready", [lane.ready for lane in lanes], hops)),
-            sequencer.input_end.eq(broadcaster.input_end),
-            sequencer.input_ending.eq(decoder.ending),
+            sequencer.input_end.eq(input_end),
+            sequencer.input_ending.eq(input_ending),
             sequencer.layer_end.eq(layer_end),
             sequencer.state_written.eq(loader.state_written),
         ]
@@ -204,7 +208,11 @@ class Core(wiring.Component):
                     m.d.sync += self.state.eq(group.state)
 
         # Output.
-        wiring.connect(m, broadcaster.output, output_queue.i)
+        m.d.comb += [
+            output_queue.i.eq(broadcaster.output),
+            output_queue.valid.eq(broadcaster.output_valid),
+            broadcaster.output_ready.eq(output_queue.ready),
+        ]
         wiring.connect(m, output_queue.o, output.i)
         m.d.comb += [
             self.o.payload.eq(output.o.payload),
@@ -246,10 +254,12 @@ class Core(wiring.Component):
             m.d.comb += [lane.inputs.eq(inputs), lane.layers.eq(layers)]
         m.d.comb += [
             progress.egru_count.eq(loader.network.layer_count - loader.network.readout),
-            progress.input_end.eq(broadcaster.input_end),
+            progress.input_end.eq(input_end),
             progress.layer_end.eq(layer_end),
             progress.step_end.eq(step_end),
-            self.idle.eq(progress.idle & sequencer.between_steps & output_queue.empty & output.empty & decoder.empty),
+            self.idle.eq(
+                progress.idle & sequencer.between_steps & ~input_end & output_queue.empty & output.empty & decoder.empty
+            ),
         ]
         if config.counters:
             m.submodules.counters = counters = Counters(config)

@@ -3,6 +3,9 @@
 Format: docs/memory-image.md.
 """
 
+from functools import reduce
+from operator import or_
+
 from amaranth import Cat, Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import crc, data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -200,10 +203,19 @@ class Loader(wiring.Component):
         with m.If(delay(m, describes, 1, "describes", init=0)):
             self._describe(m, write, address)
 
-        # ... and so are errors told, with what the same registers hold.
-        error, told = Signal(Error), Signal(Detail)
-        m.d.comb += self.error.eq(delay(m, error, 1, "error", init=0))
-        with m.Switch(delay(m, told, 1, "told")):
+        # ... and so are errors told, with what the same registers hold. What could be wrong is found out whether or not
+        # the word is taken.
+        fails, in_header, in_data = Signal(), Signal(), Signal()
+        header, in_order = self._header_fault(found, started), Signal()
+        data_fails, data_error, data_told = self._data_fault(record, found)
+        m.d.comb += in_order.eq(header == Error.NONE)
+        m.d.comb += fails.eq(takes & ((in_header & ~in_order) | (in_data & data_fails)))
+        with m.If(fails):
+            m.d.sync += failed.eq(1)
+        error = delay(m, Mux(in_header, header, data_error), 1, "error")
+        told = delay(m, Mux(in_header, Detail.WORD, data_told), 1, "told")
+        m.d.comb += self.error.eq(Mux(delay(m, fails, 1, "fails", init=0), error, Error.NONE))
+        with m.Switch(told):
             with m.Case(Detail.WORD):
                 m.d.comb += self.detail.eq(checksum.data)
             with m.Case(Detail.KIND):
@@ -215,10 +227,6 @@ class Loader(wiring.Component):
             with m.Default():
                 m.d.comb += self.detail.eq(checksum.crc)
 
-        def fail(reason):
-            m.d.comb += error.eq(reason)
-            m.d.sync += failed.eq(1)
-
         def restart():
             with m.If(self.restart):
                 m.d.sync += [started.eq(0), failed.eq(0)]
@@ -226,6 +234,7 @@ class Loader(wiring.Component):
 
         with m.FSM():
             with m.State("HEADER"):
+                m.d.comb += in_header.eq(1)
                 kind = found.kind
                 with m.If(takes):
                     m.d.sync += [
@@ -236,17 +245,9 @@ class Loader(wiring.Component):
                         record.remaining.eq(word[:16]),
                     ]
                     m.next = "ADDRESS"
-                    with m.If(found.no_header):
-                        fail(Error.LOAD_KIND)
-                    with m.Elif(kind.begin):
-                        m.d.comb += [is_first.eq(1), is_checked.eq(1)]
+                    m.d.comb += [is_checked.eq(~kind.end & ~kind.state), is_first.eq(kind.begin)]
+                    with m.If(kind.begin & in_order):
                         m.d.sync += [started.eq(1), self.loaded.eq(0)]
-                    with m.Elif(kind.state), m.If(~self.idle):
-                        fail(Error.BUSY)
-                    with m.Elif(~started):
-                        fail(Error.LOAD_ORDER)
-                    with m.Elif(~kind.end):
-                        m.d.comb += is_checked.eq(1)
                 restart()
 
             with m.State("ADDRESS"):
@@ -267,12 +268,13 @@ class Loader(wiring.Component):
                 restart()
 
             with m.State("DATA"):
+                m.d.comb += in_data.eq(1)
                 with m.If(takes):
                     m.d.comb += is_checked.eq(~record.kind.end)
                     m.d.sync += [record.remaining.eq(record.remaining - 1), record.address.eq(record.address + 1)]
                     with m.If(record.remaining == 1):
                         m.next = "HEADER"
-                    self._take_word(m, record, word, found, writes, describes, started, told, fail)
+                    self._take_word(m, record, word, found, writes, describes, started)
                 restart()
         return m
 
@@ -283,55 +285,73 @@ class Loader(wiring.Component):
         middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
         return Cat(start, middle, stop, found.has_forward, found.has_recurrent)
 
-    def _take_word(self, m, record, word, found, writes, describes, started, told, fail):
-        """Check one data word of a record, and tell what is to be done with it."""
-        depths = memory_depths(self._config)
+    def _header_fault(self, found, started):
+        """Return the error of a header, if it is one."""
+        kind = found.kind
+        out_of_order = ~started & ~kind.begin & ~kind.state
+        return Mux(
+            found.no_header,
+            Error.LOAD_KIND,
+            Mux(kind.state & ~self.idle, Error.BUSY, Mux(out_of_order, Error.LOAD_ORDER, Error.NONE)),
+        )
+
+    def _data_fault(self, record, found):
+        """Return whether a data word is an error, which, and what is told with it."""
+        kind, owner, place = record.kind, record.owner, record.address[:DESCRIPTION_BITS]
+        beginning = (
+            (found.is_magic, Error.LOAD_ORDER),
+            (found.is_version, Error.LOAD_ORDER),
+            (found.is_config, Error.LOAD_CONFIG),
+            (found.has_wide_sums, Error.LOAD_CAPACITY),
+        )
+        is_there, writes_list = record.inside, record.offset
+        faults = [  # of which a word has one at most
+            *(
+                (kind.begin & is_there & (place == index) & ~good, error, Detail.WORD)
+                for index, (good, error) in enumerate(beginning)
+            ),
+            *(
+                (kind.network & is_there & (place == index) & ~found.network[name], Error.LOAD_CAPACITY, Detail.WORD)
+                for index, name in enumerate(NETWORK_FIELDS)
+            ),
+            (kind.layer & ~owner.layer, Error.LOAD_RANGE, Detail.SELECT),
+            (
+                kind.layer & owner.layer & is_there & (place == 0) & ~found.has_rows,
+                Error.LOAD_CAPACITY,
+                Detail.WORD,
+            ),
+            (kind.directory & writes_list & ~(is_there & owner.lane), Error.LOAD_RANGE, Detail.ADDRESS),
+            (kind.entry & ~(is_there & owner.lane & found.has_row), Error.LOAD_RANGE, Detail.ADDRESS),
+            (kind.unit & ~(is_there & owner.cell), Error.LOAD_RANGE, Detail.ADDRESS),
+            (kind.end & ~found.is_checksum, Error.LOAD_CHECKSUM, Detail.CHECKSUM),
+            (~kind.as_value().any(), Error.LOAD_KIND, Detail.KIND),
+        ]
+        fails = Cat(wrong for wrong, _, _ in faults).any()
+        error, told = (reduce(or_, (Mux(fault[0], fault[k], 0) for fault in faults)) for k in (1, 2))
+        return fails, error, told
+
+    def _take_word(self, m, record, word, found, writes, describes, started):
+        """Tell what is to be done with a data word, and where the next one goes."""
+        depths, kind, owner = memory_depths(self._config), record.kind, record.owner
 
         # A record that begins inside goes on to the last row: of the address it takes the bits that a row has.
         def leaves_after(last):
             with m.If(record.address[: max(1, last.bit_length())] == last):
                 m.d.sync += record.inside.eq(0)
 
-        def write_to(memory, good):
-            m.d.comb += told.eq(Detail.ADDRESS)
-            with m.If(good & record.inside):
-                m.d.comb += writes.eq(1)
-            with m.Else():
-                fail(Error.LOAD_RANGE)
-            leaves_after(depths[memory] - 1)
-
-        place = Signal(DESCRIPTION_BITS)
-        m.d.comb += place.eq(record.address)
-
-        # Kinds are apart, so that nothing is chosen behind another's choice.
-        kind = record.kind
-        with m.If(kind.begin):
+        m.d.comb += [
+            describes.eq(record.inside & (kind.network | (kind.layer & owner.layer))),
+            writes.eq(
+                record.inside
+                & (
+                    (kind.directory & record.offset & owner.lane)
+                    | (kind.entry & owner.lane & found.has_row)
+                    | (kind.unit & owner.cell)
+                )
+            ),
+        ]
+        with m.If(kind.begin | kind.network | kind.layer):
             leaves_after((1 << DESCRIPTION_BITS) - 1)
-            with m.If(record.inside), m.Switch(place):
-                for index, (good, error) in enumerate((
-                    (found.is_magic, Error.LOAD_ORDER), (found.is_version, Error.LOAD_ORDER),
-                    (found.is_config, Error.LOAD_CONFIG), (found.has_wide_sums, Error.LOAD_CAPACITY),
-                )):  # fmt: skip
-                    with m.Case(index), m.If(~good):
-                        fail(error)
-
-        with m.If(kind.network):
-            m.d.comb += describes.eq(record.inside)
-            leaves_after((1 << DESCRIPTION_BITS) - 1)
-            with m.If(record.inside), m.Switch(place):
-                for index, name in enumerate(NETWORK_FIELDS):
-                    with m.Case(index), m.If(~found.network[name]):
-                        fail(Error.LOAD_CAPACITY)
-
-        with m.If(kind.layer):
-            m.d.comb += describes.eq(record.owner.layer & record.inside)
-            leaves_after((1 << DESCRIPTION_BITS) - 1)
-            with m.If(~record.owner.layer):
-                m.d.comb += told.eq(Detail.SELECT)
-                fail(Error.LOAD_RANGE)
-            with m.Elif(record.inside & (place == 0) & ~found.has_rows):
-                fail(Error.LOAD_CAPACITY)
-
         with m.If(kind.directory):
             m.d.sync += [
                 record.low.eq(word),
@@ -339,25 +359,15 @@ class Loader(wiring.Component):
                 record.address.eq(record.address + record.offset),
             ]
             with m.If(record.offset):
-                write_to("directory", record.owner.lane)
-
+                leaves_after(depths["directory"] - 1)
         with m.If(kind.entry):
-            write_to("entries", record.owner.lane & found.has_row)
-
+            leaves_after(depths["entries"] - 1)
         with m.If(kind.unit):
-            write_to("units", record.owner.cell)
-
+            leaves_after(depths["units"] - 1)
         with m.If(kind.end):
             m.d.sync += started.eq(0)
-            m.d.comb += told.eq(Detail.CHECKSUM)
             with m.If(found.is_checksum):
                 m.d.sync += self.loaded.eq(1)
-            with m.Else():
-                fail(Error.LOAD_CHECKSUM)
-
-        with m.If(~kind.as_value().any()):
-            m.d.comb += told.eq(Detail.KIND)
-            fail(Error.LOAD_KIND)
 
     def _describe(self, m, write, address):
         """Write a word of the network's, or a layer's, description."""

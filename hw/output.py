@@ -7,6 +7,46 @@ from amaranth.lib.wiring import In, Out
 from hw.broadcast import OutputItem
 from hw.config import CoreConfig
 from hw.event import INDEX_BITS, NULL_INDEX, OutputBeat
+from hw.queue import Queue
+
+
+class OutputQueue(wiring.Component):
+    """Keep what goes towards the output between the choice of a result and the comparison with the best one.
+
+    One item a cycle, latency 2, with one hop 1; order kept.
+
+    Members
+    -------
+    i : In(OutputItem), valid : In(1), ready : Out(1)
+        An item may come in the cycle after one that was ``ready``.
+    o : Out(stream.Signature(OutputItem))
+    empty : Out(1)
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        item = OutputItem(config)
+        super().__init__({
+            "i": In(item), "valid": In(1), "ready": Out(1), "o": Out(stream.Signature(item)), "empty": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        # Without a way around its memory it holds more while it passes on an item a cycle.
+        direct = self._config.hops == 1
+        depth = 2 if direct else 4
+        m.submodules.queue = queue = Queue(shape=self.i.shape(), depth=depth, direct=direct, guarded=False)
+        held = Signal(range(depth + 2))
+        m.d.sync += held.eq(held + self.valid - (queue.o.valid & queue.o.ready))
+        m.d.comb += [
+            queue.i.payload.eq(self.i),
+            queue.i.valid.eq(self.valid),
+            self.empty.eq(queue.empty),
+            # One of the ``depth + 1`` places is for what comes now, and is not counted yet.
+            self.ready.eq(held < depth),
+        ]
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        return m
 
 
 class Output(wiring.Component):

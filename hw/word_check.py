@@ -88,7 +88,7 @@ class WordCheck(wiring.Component):
         m = Module()
         config, word = self._config, self.word
         found = Signal(Findings, reset_less=True)
-        count, rows_end = word[16:], word[:16] + word[16:]
+        base, count, row_bits = word[:16], word[16:], config.rows.bit_length()
         limits = (config.sources, config.layers, 1, config.rows, config.sources, 65535)
         m.d.comb += self.found.eq(found)
         m.d.sync += [
@@ -106,7 +106,13 @@ class WordCheck(wiring.Component):
                 found.network[name].eq((word <= most) & (word.any() | (name == "readout")))
                 for name, most in zip(NETWORK_FIELDS, limits, strict=True)
             ),
-            found.has_rows.eq(count.any() & (rows_end <= config.rows)),
+            # A sum of short numbers, as both are in range.
+            found.has_rows.eq(
+                count.any()
+                & (base <= config.rows)
+                & (count <= config.rows)
+                & (base[:row_bits] + count[:row_bits] <= config.rows)
+            ),
             found.has_row.eq(word[10:26] < config.rows),
             found.is_description.eq(~word[DESCRIPTION_BITS:].any()),
             found.has_forward.eq(word[:16].any()),

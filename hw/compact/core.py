@@ -113,13 +113,16 @@ def compact_core(core: wiring.Component) -> Module:
         progress.egru_count.eq(loader.network.layer_count - loader.network.readout),
         progress.input_end.eq(broadcaster.input_end),
         progress.layer_end.eq(broadcaster.layer_end),
-        progress.step_end.eq(broadcaster.output.valid & broadcaster.output.ready & broadcaster.output.payload.end),
+        progress.step_end.eq(broadcaster.output_valid & broadcaster.output.end),
         core.idle.eq(progress.idle & sequencer.between_steps & output.empty & decoder.empty),
     ]
 
     # Output.
-    wiring.connect(m, broadcaster.output, output.i)
     m.d.comb += [
+        output.i.valid.eq(broadcaster.output_valid),
+        output.i.payload.eq(broadcaster.output),
+        # Free in the next cycle, when this is looked at. A result takes a cell unit many cycles.
+        broadcaster.output_ready.eq(~output.o.valid & ~broadcaster.output_valid),
         core.o.payload.eq(output.o.payload),
         core.o.valid.eq(output.o.valid & ~unsettled),
         output.o.ready.eq(core.o.ready & ~unsettled),

@@ -152,10 +152,11 @@ class Log:
         self.jobs_ended = 0
         self._pins, self._clock = pins, dut.clk
         self._ready = [False, False]  # lanes were, two cycles ago, for the event that comes now, and one cycle ago
+        self._output_ready = False  # one cycle ago
         self._final = [False] * CONFIG.cell_units
         self._was_busy = False  # with results or the end of their layer, in the cycle before
         self._was_allowed = False  # input was, in the cycle before
-        self._since_end = 2  # cycles since an end of input
+        self._since_end = 3  # cycles since an end of input
         cocotb.start_soon(self._run())
 
     async def _run(self):
@@ -179,17 +180,19 @@ class Log:
                     self._final[unit] = True
             taken_input = get("input__valid") and get("input__ready")
             if taken_input:
-                assert self._was_allowed and self._ready[0] and not self._was_busy and self._since_end >= 2
+                assert self._was_allowed and self._ready[0] and not self._was_busy and self._since_end >= 3
                 kind = get("input__payload").kind
             self._since_end += 1
             self._was_allowed = get("input_allowed")
             assert get("input_end") == bool(taken_input and kind == EventKind.INPUT_END)
             if get("input_end"):
                 self._since_end = 0
-            if get("output__valid") and get("output__ready"):
-                self.output.append(get("output__payload"))
+            if get("output_valid"):
+                assert self._output_ready, "a result was sent though the output had no room"
+                self.output.append(get("output"))
                 self.job_of_output.append(self.jobs_ended)
-            ended_readout = get("output__valid") and get("output__ready") and get("output__payload").end
+            self._output_ready = bool(get("output_ready"))
+            ended_readout = get("output_valid") and get("output").end
             self._was_busy = busy
             if get("layer_end") or ended_readout:
                 self._was_busy = False
@@ -224,12 +227,12 @@ async def keeps_every_step_whole(dut, stall, lanes_busy, output_stall):
         await pins.cycle(
             lanes_ready=random.random() >= lanes_busy,
             input_allowed=random.random() < 0.7,
-            output__ready=random.random() >= output_stall,
+            output_ready=random.random() >= output_stall,
         )
         if log.jobs_ended == len(jobs) and inputs.sent_all:
             break
     for _ in range(3):
-        await pins.cycle(lanes_ready=1, output__ready=0)
+        await pins.cycle(lanes_ready=1, output_ready=0)
     assert log.jobs_ended == len(jobs) and inputs.sent_all
 
     from_input = [event for event in log.broadcast if event.group == 0 and event.kind != EventKind.LAYER_END]
@@ -273,7 +276,7 @@ async def sends_one_item_a_cycle(dut):
     pins = Pins(dut, Broadcaster(CONFIG))
     cells = [StreamSource(dut, f"results__{unit}", Result(CONFIG)) for unit in range(CONFIG.cell_units)]
     await start(dut)
-    pins.set(lanes_ready=1, input_allowed=1, output__ready=1)
+    pins.set(lanes_ready=1, input_allowed=1, output_ready=1)
     tag, final = {"layer": 1}, {"layer": 1, "final": 1}
     events = [{"to_lanes": 1, "tag": tag, "id": at, "value": 1} for at in range(5)]
     cells[0].send(*events, {"tag": final})
