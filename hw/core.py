@@ -11,12 +11,13 @@ from hw.config import CoreConfig
 from hw.counters import Counters, StepRecord, counter_map
 from hw.delay import delay
 from hw.errors import Error
-from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
+from hw.event import INDEX_BITS, InputBeat, OutputBeat, Result, UnitUpdate
 from hw.hops import carry, join, spread
 from hw.lane import Lane
-from hw.loader import Loader, LoadKind
+from hw.loader import LaneWrite, Loader, LoadKind
 from hw.output import Output, OutputQueue
 from hw.progress import Progress
+from hw.queue import Queue
 from hw.sequencer import Sequencer
 from hw.tally import COUNTER_BITS
 from hw.vendor.generic import Relay
@@ -120,15 +121,20 @@ class Core(wiring.Component):
         m.d.sync += [idle.eq(self.idle & loader.loaded), self.loaded.eq(loader.loaded & ~Cat(stops).any())]
         for index, group in enumerate(groups):
             m.d.comb += group.load.eq(carry(m, f"cell_{index}_load", loader.write, hops))
-        write = Signal.like(loader.write, reset_less=True)
-        m.d.sync += write.eq(loader.write)
-        for number, (lane, here) in enumerate(zip(lanes, spread(m, "load", write, config.lanes, hops), strict=True)):
-            selected = here.valid & (here.select == number)
+        write, sent = loader.write, Signal(LaneWrite(config), reset_less=True)
+        m.d.sync += [
+            sent.directory.eq(write.valid & (write.kind == LoadKind.DIRECTORY)),
+            sent.entry.eq(write.valid & (write.kind == LoadKind.ENTRY)),
+            sent.select.eq(write.select),
+            sent.address.eq(write.address),
+            sent.data.eq(write.data),
+        ]
+        for number, (lane, here) in enumerate(zip(lanes, spread(m, "load", sent, config.lanes, hops), strict=True)):
+            selected = here.select == number
             m.d.comb += [
-                lane.load.address.eq(here.address),
-                lane.load.data.eq(here.data),
-                lane.load.directory.eq(selected & (here.kind == LoadKind.DIRECTORY)),
-                lane.load.entry.eq(selected & (here.kind == LoadKind.ENTRY)),
+                lane.load.eq(here),
+                lane.load.directory.eq(selected & here.directory),
+                lane.load.entry.eq(selected & here.entry),
             ]
         m.d.comb += [part.network.eq(loader.network) for part in (decoder, sequencer)]
         m.d.comb += [group.layers.eq(loader.network.layers) for group in groups]
@@ -146,7 +152,12 @@ class Core(wiring.Component):
         ]
         wiring.connect(m, decoder.o, broadcaster.input)
         for index, group in enumerate(groups):
-            wiring.connect(m, group.results, broadcaster.results[index])
+            results = group.results
+            if hops > 1:  # a few registers near the broadcaster: what it takes does not move that far queue at once
+                near = stoppable(f"results_{index}", Queue(shape=Result(config), depth=2, direct=True))
+                wiring.connect(m, results, near.i)
+                results = near.o
+            wiring.connect(m, results, broadcaster.results[index])
         events = spread(m, "event", broadcaster.event, config.lanes, hops)
         valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
         for lane, event, valid in zip(lanes, events, valids, strict=True):

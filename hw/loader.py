@@ -6,8 +6,8 @@ Format: docs/memory-image.md.
 from functools import reduce
 from operator import or_
 
-from amaranth import Cat, Module, Mux, ResetInserter, Signal, unsigned
-from amaranth.lib import crc, data, enum, stream, wiring
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES
@@ -16,6 +16,7 @@ from hw.config import CoreConfig
 from hw.delay import delay
 from hw.errors import Error
 from hw.word_check import DESCRIPTION_BITS, NETWORK_FIELDS, STATE_CODE, Owner, RecordKind, WordCheck, memory_depths
+from hw.word_crc import WordCrc
 
 
 class LoadKind(enum.Enum, shape=unsigned(4)):
@@ -48,11 +49,11 @@ class LoadWrite(data.StructLayout):
 
 
 class LaneWrite(data.StructLayout):
-    """One write to a lane, if it is the lane's: a directory word or an entry, address, data."""
+    """One write to a lane, whose number it bears: a directory word or an entry, if either, address, data."""
 
     def __init__(self, config: CoreConfig):
         super().__init__({
-            "directory": 1, "entry": 1, "address": max(config.source_bits, config.entry_bits),
+            "directory": 1, "entry": 1, "select": 6, "address": max(config.source_bits, config.entry_bits),
             "data": config.directory_bits,
         })  # fmt: skip
 
@@ -162,9 +163,7 @@ class Loader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.check = check = WordCheck(self._config)
-        is_checked, is_first = Signal(), Signal()
-        # It begins anew by a reset rather than its ``start``, which every bit would have to look at.
-        m.submodules.crc = checksum = ResetInserter(is_first)(crc.catalog.CRC32_ISO_HDLC(data_width=32).create())
+        m.submodules.checksum = checksum = WordCrc()
 
         # Words come from afar, and comparisons take carry chains: a register, all comparisons, and another register.
         m.d.comb += self.i.ready.eq(1)
@@ -172,7 +171,7 @@ class Loader(wiring.Component):
         comes = delay(m, self.i.valid & ~self.restart, 1, "comes", init=0)
         word, found = delay(m, coming, 1, "word"), check.found
         valid = delay(m, comes & ~self.restart, 1, "valid", init=0)
-        m.d.comb += [check.word.eq(coming), check.checksum.eq(checksum.crc)]
+        m.d.comb += [check.word.eq(coming), checksum.word.eq(coming), check.checksum.eq(checksum.crc)]
 
         started = Signal()  # BEGIN came
         failed = Signal()
@@ -180,12 +179,7 @@ class Loader(wiring.Component):
         takes = Signal()
         m.d.comb += takes.eq(valid & ~failed)
 
-        # What is done with a word is done a cycle after it is decided: the checksum...
-        m.d.comb += [
-            checksum.data.eq(delay(m, word, 1, "checked")),
-            checksum.valid.eq(delay(m, is_checked, 1, "is_checked", init=0)),
-        ]
-        # ... and writes: the bus to all memories begins with a register.
+        # Writes leave a cycle after they are decided, as the bus to all memories begins with a register...
         write = Signal(LoadWrite(self._config), reset_less=True)
         address = delay(m, record.address, 1, "address")
         writes, describes = Signal(), Signal()
@@ -203,7 +197,7 @@ class Loader(wiring.Component):
         with m.If(delay(m, describes, 1, "describes", init=0)):
             self._describe(m, write, address)
 
-        # ... and so are errors told, with what the same registers hold. What could be wrong is found out whether or not
+        # ... and errors are told with what the same registers hold. What could be wrong is found out whether or not
         # the word is taken.
         fails, in_header, in_data = Signal(), Signal(), Signal()
         header, in_order = self._header_fault(found, started), Signal()
@@ -213,13 +207,14 @@ class Loader(wiring.Component):
         with m.If(fails):
             m.d.sync += failed.eq(1)
         error = delay(m, Mux(in_header, header, data_error), 1, "error")
+        word_told = delay(m, word, 1, "word_told")
         told = delay(m, Mux(in_header, Detail.WORD, data_told), 1, "told")
         m.d.comb += self.error.eq(Mux(delay(m, fails, 1, "fails", init=0), error, Error.NONE))
         with m.Switch(told):
             with m.Case(Detail.WORD):
-                m.d.comb += self.detail.eq(checksum.data)
+                m.d.comb += self.detail.eq(word_told)
             with m.Case(Detail.KIND):
-                m.d.comb += self.detail.eq(Cat(checksum.data[:24], write.kind))
+                m.d.comb += self.detail.eq(Cat(word_told[:24], write.kind))
             with m.Case(Detail.SELECT):
                 m.d.comb += self.detail.eq(write.select)
             with m.Case(Detail.ADDRESS):
@@ -245,7 +240,7 @@ class Loader(wiring.Component):
                         record.remaining.eq(word[:16]),
                     ]
                     m.next = "ADDRESS"
-                    m.d.comb += [is_checked.eq(~kind.end & ~kind.state), is_first.eq(kind.begin)]
+                    m.d.comb += [checksum.takes.eq(~kind.end & ~kind.state), checksum.restart.eq(kind.begin)]
                     with m.If(kind.begin & in_order):
                         m.d.sync += [started.eq(1), self.loaded.eq(0)]
                 restart()
@@ -253,7 +248,7 @@ class Loader(wiring.Component):
             with m.State("ADDRESS"):
                 with m.If(takes):
                     kind, inside = record.kind, found.inside
-                    m.d.comb += is_checked.eq(~kind.end)
+                    m.d.comb += checksum.takes.eq(~kind.end)
                     m.d.sync += [
                         record.address.eq(word),
                         record.offset.eq(0),
@@ -270,7 +265,7 @@ class Loader(wiring.Component):
             with m.State("DATA"):
                 m.d.comb += in_data.eq(1)
                 with m.If(takes):
-                    m.d.comb += is_checked.eq(~record.kind.end)
+                    m.d.comb += checksum.takes.eq(~record.kind.end)
                     m.d.sync += [record.remaining.eq(record.remaining - 1), record.address.eq(record.address + 1)]
                     with m.If(record.remaining == 1):
                         m.next = "HEADER"

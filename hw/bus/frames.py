@@ -9,14 +9,14 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.word_crc import POLYNOMIAL, START
+
 FLAG = 0x7E  #: before and after every frame
 ESCAPE = 0x7D  #: the byte that follows has one bit flipped
 FLIP = 0x20
 HEADER_BYTES = 4
 CRC_BYTES = 4
 
-CRC_POLYNOMIAL = 0xEDB88320  # reflected
-CRC_START = 0xFFFFFFFF
 CRC_RESIDUE = 0xDEBB20E3  # of any bytes followed by their CRC
 
 
@@ -46,12 +46,12 @@ class SerialCrc(wiring.Component):
         with m.If(left != 0):
             feedback = (crc[0] ^ byte[0]) & ~shifting
             m.d.sync += [
-                byte.eq(byte >> 1), left.eq(left - 1), crc.eq((crc >> 1) ^ Mux(feedback, CRC_POLYNOMIAL, 0)),
+                byte.eq(byte >> 1), left.eq(left - 1), crc.eq((crc >> 1) ^ Mux(feedback, POLYNOMIAL, 0)),
             ]  # fmt: skip
         with m.Elif(self.i.valid):
             m.d.sync += [byte.eq(self.i.payload), left.eq(8), shifting.eq(self.shift)]
         with m.If(self.start):
-            m.d.sync += [crc.eq(CRC_START), left.eq(0)]
+            m.d.sync += [crc.eq(START), left.eq(0)]
         return m
 
 
