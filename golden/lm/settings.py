@@ -14,12 +14,12 @@ CELLS = ("egru", "gru", "lstm", "transformer")
 PRESETS = ("small", "medium", "flagship", "characters")
 HEADS = 4  #: of a transformer
 CHARACTERS: dict[str, Any] = {
-    "characters": True, "tied": False, "prune_readout": True, "epochs": 15, "bptt": 64, "learning_rate": 0.008,
-    "weight_decay": 0.01, "dropout_word": 0.0, "dropout_embedding": 0.0, "dropout_layer": 0.0, "dropout_output": 0.0,
-    "dropconnect": 0.0,
+    "characters": True, "tied": False, "prune_readout": True, "epochs": 15, "bptt": 64, "learning_rate": 0.005,
+    "cosine_from": 0.2, "weight_decay": 0.01, "dropout_word": 0.0, "dropout_embedding": 0.0, "dropout_layer": 0.0,
+    "dropout_output": 0.0, "dropconnect": 0.0,
 }  # fmt: skip
 CHARACTER_EGRU: dict[str, Any] = {
-    "train_threshold": True, "threshold_mean": 0.1, "dampening": 1.0, "support": 1.0, "activity_penalty": 0.05,
+    "train_threshold": True, "threshold_mean": 0.1, "dampening": 0.5, "support": 1.0, "activity_penalty": 0.02,
     "levels": (0.0, 0.66, 0.75, 0.8, 0.83, 0.85), "prune_from": 0.0, "prune_to": 0.4,
 }  # fmt: skip
 CHARACTER_UNITS = {"egru": (448,), "gru": (156,), "lstm": (133,), "transformer": ()}  #: of the preset for characters

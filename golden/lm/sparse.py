@@ -32,9 +32,9 @@ def library() -> ctypes.CDLL:
     loaded = build("sparse.c")
     size, array = ctypes.c_int64, ctypes.c_void_p
     loaded.count_values.argtypes = [size, array]
-    loaded.sparse_structure.argtypes = [*[size] * 3, *[array] * 4]
+    loaded.sparse_structure.argtypes = [*[size] * 3, *[array] * 6]
     loaded.sparse_gather.argtypes = [size, *[array] * 3]
-    loaded.sparse_product.argtypes = [*[size] * 4, array, size, *[array] * 5]
+    loaded.sparse_product.argtypes = [*[size] * 4, array, size, *[array] * 6]
     loaded.list_events.argtypes = [size, size, *[array] * 4]
     loaded.event_gradient.argtypes = [*[size] * 3, *[array] * 4, size, array]
     loaded.sparse_gather.restype = loaded.count_values.restype = size
@@ -48,7 +48,9 @@ class SparseWeights:
 
     def __init__(self, sources: int, targets: int) -> None:
         self.sources, self.targets, self.block = sources, targets, min(BLOCK, sources)
-        self.start = torch.zeros(-(-sources // self.block) * targets + 1, dtype=torch.int64)
+        lists = -(-sources // self.block) * targets
+        self.start = torch.zeros(lists + 1, dtype=torch.int64)
+        self.target = torch.zeros(lists, dtype=torch.int32)
         self.index, self.position, self.weight = torch.zeros(0), torch.zeros(0), torch.zeros(0)
         rows = sum(-(-count // LANES) * LANES for count in (self.block, targets))
         scratch = torch.zeros(2 * LANES * rows + CACHE_LINE // 4)
@@ -64,7 +66,8 @@ class SparseWeights:
             return True  # the same ones as before
         self.index, self.position = torch.zeros(count, dtype=torch.int16), torch.zeros(count, dtype=torch.int32)
         self.weight = torch.zeros(count)
-        arrays = (weights, self.start, self.index, self.position)
+        counts = torch.empty(2 * self.targets + self.block + 2, dtype=torch.int64)
+        arrays = (weights, self.start, self.target, self.index, self.position, counts)
         loaded.sparse_structure(self.sources, self.targets, self.block, *(array.data_ptr() for array in arrays))
         self._gather(weights)
         return True
@@ -75,7 +78,7 @@ class SparseWeights:
 
     def product(self, x: Tensor, out: Tensor) -> None:
         """Write ``x weights`` of x (batch, sources), its rows contiguous, to out (batch, targets), contiguous."""
-        arrays = (self.start, self.index, self.weight, out, self.scratch)
+        arrays = (self.start, self.target, self.index, self.weight, out, self.scratch)
         library().sparse_product(
             len(x), self.sources, self.targets, self.block, x.data_ptr(), x.stride(0),
             *(array.data_ptr() for array in arrays),
