@@ -24,7 +24,7 @@ from golden.lm.steps import STEPS
 
 NAMES = (
     "baselines", "pruning", "decay", "digits-decay", "multiplicativity", "ablations", "embedding", "last-layer",
-    "others", "energy", "paper",
+    "others", "energy", "paper", "characters",
 )  # fmt: skip
 
 
@@ -45,7 +45,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("name", choices=NAMES, metavar="NAME", help="one of the experiments below")
     parser.add_argument(
-        "--scale", choices=SCALES, default="small", help="preset of the networks (default small); tiny is a rehearsal"
+        "--scale",
+        choices=SCALES,
+        default="small",
+        help="preset of the networks (default small); tiny is a rehearsal; networks of characters have their own",
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="networks of each kind (default 3)")
     parser.add_argument("--epochs", type=int, metavar="N", help="of a network from scratch (default: the preset's)")
@@ -82,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
-        runner = Runner(options, console)
+        runner = Runner(options, console, characters=options.name == "characters")
         result = experiment(options.name).run(runner)
         stem = options.out / options.name
         result.write(stem, runner.origin())

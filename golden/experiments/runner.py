@@ -31,7 +31,7 @@ from golden.lm.weights import load_weights
 #: Settings to start from: a preset of :mod:`golden.lm.settings`, or ``tiny``, which only shows that everything works.
 SCALES = ("tiny", "small", "medium", "flagship")
 TINY = {"embedding": 32, "epochs": 2, "batch": 8}
-TINY_LAYERS = {"egru": (48, 32), "lstm": (40, 32), "transformer": (64, 64)}
+TINY_LAYERS = {"egru": (48, 32), "gru": (48, 32), "lstm": (40, 32), "transformer": (64, 64)}
 TINY_TOKENS = 20_000
 WARMUP = 200  #: steps in which the learning rate of a network that was trained before rises
 
@@ -64,14 +64,17 @@ class Runner:
         Of ``python -m golden.experiments``.
     console : rich.console.Console
         For progress.
+    characters : bool
+        Whether networks are of characters, of the preset for them, instead of words.
     """
 
-    def __init__(self, options: argparse.Namespace, console: Console) -> None:
+    def __init__(self, options: argparse.Namespace, console: Console, *, characters: bool = False) -> None:
         self.options, self.console, self.began = options, console, time.monotonic()
         self.seeds = range(options.seeds)
         self.device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         tokens = options.tokens or (TINY_TOKENS if options.scale == "tiny" else 0)
-        whole = load_corpus(options.corpus, options.data)
+        self.characters = characters
+        whole = load_corpus(options.corpus, options.data, characters=characters)
         self.corpus = first_tokens(whole, tokens) if 0 < tokens < len(whole.train) else whole
 
     def origin(self) -> Record:
@@ -88,9 +91,10 @@ class Runner:
     def settings(self, cell: str = "egru", **changes: Any) -> Settings:
         """Return the settings of the scale for a cell, changed."""
         scale, options = self.options.scale, self.options
-        base = preset("small" if scale == "tiny" else scale, options.corpus, cell)
+        name = "characters" if self.characters else "small" if scale == "tiny" else scale
+        base = preset(name, options.corpus, cell)
         if scale == "tiny":
-            base |= TINY | {"layers": TINY_LAYERS[cell]}
+            base |= TINY | {"layers": TINY_LAYERS[cell][: 1 if self.characters else None]}
         if options.epochs:
             base["epochs"] = options.epochs
         return Settings(**base | changes)

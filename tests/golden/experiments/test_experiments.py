@@ -3,14 +3,14 @@ import math
 
 import pytest
 
-from golden.experiments import ablations, last_layer, others
+from golden.experiments import ablations, characters, last_layer, others
 from golden.experiments.levels import LEVELS
 from golden.experiments.paper import PUBLISHED
 
 ROWS = {
     "baselines": 2, "pruning": 1 + len(LEVELS), "multiplicativity": 1 + len(LEVELS), "energy": 4,
     "paper": len(PUBLISHED) + 3, "decay": 6, "digits-decay": 5, "embedding": 4, "ablations": 4, "last-layer": 3,
-    "others": 4,
+    "others": 4, "characters": 5,
 }  # fmt: skip
 
 
@@ -18,6 +18,7 @@ ROWS = {
 def fewer_networks(monkeypatch):
     kept = ("neither", "hard reset", "surrogate gaussian")
     monkeypatch.setattr(ablations, "ABLATIONS", {name: ablations.ABLATIONS[name] for name in kept})
+    monkeypatch.setattr(characters, "RATES", (0.002, 0.008))
     monkeypatch.setattr(last_layer, "PENALTIES", (0.0, 1.0))
     monkeypatch.setattr(last_layer, "SHARES", (0.5,))
     names = ("EGRU", "LSTM, |y| > 0", "LSTM, |y| > 0.05", "transformer, |x| > 0.3")
@@ -93,3 +94,24 @@ def test_reads_fewer_units_and_pays_less_for_the_decoder(done):
     whole, _, half = done("last-layer", 1)["rows"]
     decoder = [row["macs_with_decoder"]["mean"] - row["macs"]["mean"] for row in (whole, half)]
     assert half["change"] == {"decoded": 16, "embedding": 16} and decoder[1] < 0.8 * decoder[0]
+
+
+def test_dense_networks_of_characters_have_the_same_weights_and_budgets(done, out):
+    pruned, *dense = done("characters", 1)["rows"]
+    assert pruned["sparsity"]["mean"] > 0.5 and [row["sparsity"]["mean"] for row in dense] == [0] * 4
+    assert [row["network"].partition(",")[0] for row in dense] == ["GRU", "GRU", "LSTM", "LSTM"]
+    for row in dense:
+        assert row["weights"] == pytest.approx(pruned["weights"], rel=0.1) and row["activity"]["mean"] == 1
+    for tokens, seconds in (dense[:2], dense[2:]):
+        assert tokens["epochs"] == pruned["epochs"]
+        wanted = pruned["seconds"] / tokens["seconds"] * tokens["epochs"]
+        assert seconds["epochs"] == max(1, round(wanted))
+    for row in (dense[0], dense[2]):
+        cell = row["network"].partition(",")[0].lower()
+        tried = {
+            rate: json.loads(
+                (out / "runs" / f"characters-{cell}-rate-{rate:g}-s0" / "lm.jsonl").read_text().splitlines()[-2]
+            )
+            for rate in (0.002, 0.008)
+        }
+        assert row["learning_rate"] == min(tried, key=lambda rate: tried[rate]["valid_loss"])

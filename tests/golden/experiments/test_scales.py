@@ -50,7 +50,7 @@ def test_every_scale_has_its_networks_and_names_mean_one_each(scale, data, out, 
         monkeypatch.setattr(module, "work_of", work_of)
     monkeypatch.setattr(decay, "weights_of", lambda runner, run: [np.linspace(-1, 1, 50)])
     runner = Listing(scale, data, out)
-    for name in set(NAMES) - {"digits-decay"}:
+    for name in set(NAMES) - {"digits-decay", "characters"}:  # which have one scale
         assert experiment(name).run(runner).rows
     cells = [settings.cell for settings in runner.made.values()]
     assert {cell: cells.count(cell) // 3 for cell in set(cells)} == {"egru": 33, "lstm": 5, "transformer": 3}
