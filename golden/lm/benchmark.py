@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch.nn import functional
 
 from golden.lm.corpus import SIZES
 from golden.lm.model import LanguageModel
@@ -27,8 +27,6 @@ from golden.lm.recurrence import padded
 from golden.lm.settings import PRESETS, Settings, preset
 from golden.lm.steps import STEPS, default_steps
 
-WORDS, TOKENS = SIZES["ptb", False][:2]
-
 
 class Candidate:
     """A model with one way of computing the steps, and what a window took each time."""
@@ -36,13 +34,15 @@ class Candidate:
     def __init__(self, settings: Settings, steps: str, dtype: torch.dtype, device: torch.device, chunk: int) -> None:
         torch.manual_seed(0)
         self.settings, self.device = settings, device
-        self.model = LanguageModel(WORDS, settings).to(device)
+        words, self.epoch_tokens = SIZES["ptb", settings.characters][:2]
+        self.model = LanguageModel(words, settings).to(device)
         self.model.choose(steps, dtype, chunk)
         self.name = f"{steps}, {str(dtype).removeprefix('torch.')}" + f", {chunk}" * steps.endswith("-graph")
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
-        self.tokens = torch.randint(WORDS, (settings.bptt + 1, settings.batch), device=device)
-        width = padded(settings.embedding, device) if self.model.padded else settings.embedding
-        self.x = torch.randn(settings.bptt, settings.batch, width, device=device, dtype=self.model.dtype)
+        self.tokens = torch.randint(words, (settings.bptt + 1, settings.batch), device=device)
+        x = self.model.embedding(self.tokens[:-1]).detach()
+        width = padded(x.shape[2], device) if self.model.padded else x.shape[2]
+        self.x = functional.pad(x, (0, width - x.shape[2])).to(self.model.dtype)
         self.whole: list[float] = []
         self.layers: list[float] = []
 
@@ -129,7 +129,7 @@ def rows(compared: list[Candidate]) -> list[tuple[str, ...]]:
     ]
     for each in compared:
         whole, layers = min(each.whole), min(each.layers)
-        count = TOKENS / (each.settings.batch * each.settings.bptt)
+        count = each.epoch_tokens / (each.settings.batch * each.settings.bptt)
         lines.append(
             (each.name, f"{whole:.2f}", f"{layers:.2f}", f"{whole * count / 1000:.2f}",
              f"{min(first.whole) / whole:.2f}", f"{min(first.layers) / layers:.2f}")
@@ -137,10 +137,13 @@ def rows(compared: list[Candidate]) -> list[tuple[str, ...]]:
     return lines
 
 
-def describe(tensor: Tensor, settings: Settings) -> str:
-    where = torch.cuda.get_device_name(tensor.device) if tensor.is_cuda else f"cpu, {torch.get_num_threads()} threads"
-    shape = "-".join(map(str, (settings.embedding, *settings.layers)))
-    return f"{shape}, batch {settings.batch}, {settings.bptt} steps, {WORDS} words; {where}, torch {torch.__version__}"
+def describe(candidate: Candidate) -> str:
+    tokens, settings = candidate.tokens, candidate.settings
+    where = torch.cuda.get_device_name(tokens.device) if tokens.is_cuda else f"cpu, {torch.get_num_threads()} threads"
+    words, features = candidate.model.embedding.weight.shape
+    shape = "-".join(map(str, (features, *settings.layers)))
+    known = f"{words} {'characters' if settings.characters else 'words'}"
+    return f"{shape}, batch {settings.batch}, {settings.bptt} steps, {known}; {where}, torch {torch.__version__}"
 
 
 def profile(candidate: Candidate) -> str:
@@ -158,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     compared = candidates(options)
-    print(describe(compared[0].tokens, compared[0].settings), flush=True)
+    print(describe(compared[0]), flush=True)
     for turn in range(options.turns + 1):
         for each in compared:
             each.measure(options.windows)

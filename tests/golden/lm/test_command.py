@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import socket
 import subprocess
@@ -144,6 +145,11 @@ def test_two_processes_read_half_the_runs_each(data, trained, tmp_path):
 def test_plots_logs(trained, tmp_path, capsys):
     assert plot.main([str(trained / "lm.jsonl"), "--out", str(tmp_path / "p.png")]) == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    perplexity = plot.draw({"run": plot.read_log(trained / "lm.jsonl")}).axes[0]
+    (bits,) = perplexity.child_axes
+    bits.figure.draw_without_rendering()
+    assert bits.get_ylabel() == "bits a token"
+    assert bits.get_ylim() == pytest.approx([math.log2(limit) for limit in perplexity.get_ylim()])
     (tmp_path / "bad").write_text("{")
     assert plot.main([str(tmp_path / "bad"), "--out", str(tmp_path / "q.png")]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'bad'} is no log of a language model")
@@ -151,13 +157,16 @@ def test_plots_logs(trained, tmp_path, capsys):
 
 
 def test_benchmark_prints_ratios(capsys, monkeypatch):
-    monkeypatch.setattr(benchmark, "WORDS", 30)
+    monkeypatch.setattr(benchmark, "SIZES", {("ptb", False): (30, 1000), ("ptb", True): (20, 1000)})
     options = ["--preset", "small", "--device", "cpu", "--batch", "2", "--bptt", "4", "--windows", "1", "--turns", "1"]
     assert benchmark.main([*options, "--threads", "1"]) == 0
     head, titles, plain, fast = capsys.readouterr().out.splitlines()
     assert head.startswith("256-512-256, batch 2, 4 steps, 30 words; cpu, 1 threads")
     assert plain.split()[:2] == ["plain,", "float32"] and plain.split()[-2:] == ["1.00", "1.00"]
     assert float(fast.split()[-1]) > 0
+    options[1] = "characters"
+    assert benchmark.main([*options, "--layers", "9", "--threads", "1"]) == 0
+    assert capsys.readouterr().out.startswith("20-9, batch 2, 4 steps, 20 characters; cpu, 1 threads")
 
 
 def test_trains_the_baseline(data, tmp_path):
