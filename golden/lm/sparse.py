@@ -14,7 +14,7 @@ from torch import Tensor
 
 from golden.lm.native import build
 
-DENSITY_MAX = 0.35  #: of weights, and of events, beyond which a dense product is faster
+DENSITY_MAX = 0.25  #: of weights, and of events, beyond which a dense product is faster
 BLOCK = 224  #: of sources: with 16 sequences of each they take half of a first-level cache
 LANES, ROWS = 16, 64  #: as in sparse.c
 CACHE_LINE = 64  #: bytes
