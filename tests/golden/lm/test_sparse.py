@@ -16,7 +16,8 @@ def random(*shape, density=1.0):
 
 @pytest.mark.parametrize("batch", [1, 31, 32, 80])
 @pytest.mark.parametrize(("sources", "targets"), [(5, 3), (224, 64), (241, 100), (500, 17)])
-def test_product(batch, sources, targets):
+def test_product(batch, sources, targets, monkeypatch):
+    monkeypatch.setattr(sparse, "DENSITY_MAX", 1.0)
     torch.manual_seed(0)
     weights = SparseWeights(sources, targets)
     matrix, x = random(sources, targets, density=0.2), random(batch, sources + 9)
