@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from golden.lm import sparse
+from golden.lm.compiled import CompiledSteps
 from golden.lm.native import available
 from golden.lm.sparse import SparseWeights, gradient
+from golden.lm.steps import Window
+from tests.golden.lm.test_recurrence import layers_of, outcome
 
 pytestmark = pytest.mark.skipif(not available(), reason="there is no C compiler")
 
@@ -48,3 +51,32 @@ def test_gradient(count, sources, targets, density, monkeypatch):
     torch.manual_seed(0)
     x, d = random(count, sources, density=density), random(count, targets + 3)
     torch.testing.assert_close(gradient(x, d[:, 3:]), x.t() @ d[:, 3:], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [3, 40])
+def test_pruned_layers_are_the_plain_ones(batch):
+    layers = layers_of((33, 40, 24))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for layer in layers:
+            layer.threshold.fill_(0.4)  # few events
+            for weight in (layer.kernel, layer.recurrent_kernel):
+                weight.mul_(3 * (torch.rand(weight.shape, generator=generator) < 0.15))
+    seen, gradients = outcome(layers, "plain", batch=batch)
+    assert all((y != 0).float().mean() < sparse.DENSITY_MAX for y in seen[::4])
+    got, got_gradients = outcome(layers, "compiled", batch=batch)
+    torch.testing.assert_close(got, seen, rtol=1e-5, atol=3e-6)
+    for key, want in gradients.items():
+        torch.testing.assert_close(got_gradients[key], want, rtol=1e-4, atol=5e-5)
+        if "kernel" in key:
+            assert (got_gradients[key][dict(layers.named_parameters())[key] == 0] != 0).any()  # pruned ones have some
+
+
+def test_steps_choose_by_density():
+    window = Window(2, 3, 5, 20, torch.device("cpu"), torch.float32)
+    steps = CompiledSteps(window)
+    for density, chosen in ((1.0, False), (0.1, True), (0.9, False)):
+        window.weight.copy_(random(20, 60, density=density))
+        window.weight_back.copy_(window.weight.t())
+        steps.forward(0)
+        assert steps.sparse is chosen
