@@ -4,6 +4,7 @@ Proven for two cell units, two layers, and the narrowest numbers: payloads are o
 """
 
 from dataclasses import replace
+from functools import partial
 
 from amaranth import Cat, Mux, Signal
 
@@ -78,9 +79,9 @@ def input_decoder() -> Bench:
     return bench
 
 
-def broadcaster() -> Bench:
+def broadcaster(hops: int) -> Bench:
     """Prove that what is taken goes out, in the same cycle or the next, and where the ends of layers are."""
-    bench = Bench(Broadcaster(CONFIG))
+    bench = Bench(Broadcaster(replace(CONFIG, hops=hops)))
     m, unit, here = bench.m, bench.component, inside(bench.component)
     rules(bench)
     item, given = unit.output, unit.output_valid
@@ -161,6 +162,11 @@ def broadcaster() -> Bench:
     with m.If(unit.valid):
         bench.prove(unit.event.as_value() == bench.past(wanted))
     bench.prove(here.delivered == finals)
+    if hops > 1:
+        bench.prove((here.turns == 1) | (here.turns == 2))
+        # Whose turn it is not, and who has a result, is next.
+        waits = unit.results[1].valid & full[1] & ~finals[1]
+        bench.prove(~bench.past(waits & (here.turns == 1)) | (here.turns == 2))
     bench.prove(~finals.any() | begun)
     with m.If(finals.all()):
         bench.prove(Cat(here.tag[name] == tag[name] for name, _ in tag.shape() if name != "final").all())
@@ -171,5 +177,6 @@ def broadcaster() -> Bench:
 
 PROOFS = [
     Proof("input decoder", input_decoder, depth=3),
-    Proof("broadcaster", broadcaster, depth=2),
+    Proof("broadcaster", partial(broadcaster, 1), depth=2),
+    Proof("broadcaster, two hops", partial(broadcaster, 2), depth=2),
 ]

@@ -197,6 +197,10 @@ class Broadcaster(wiring.Component):
     of a layer follows the ``final`` result of every cell unit; until then no result of a later job is taken. Results
     that carry nothing but ``final`` take no turn.
 
+    With one hop the first cell unit that has a result goes first. With more, their queues are far from each other, and
+    whose turn it is is decided a cycle before: after each other, while several have results; one that begins alone
+    may wait for a cycle.
+
     Members
     -------
     results : In(stream.Signature(Result)).array(cell_units)
@@ -247,7 +251,15 @@ class Broadcaster(wiring.Component):
         ]
         lanes_ready, output_ready = (Signal(name=name, reset_less=True) for name in ("lanes_ready", "output_ready"))
         m.d.sync += [lanes_ready.eq(self.lanes_ready), output_ready.eq(self.output_ready)]
-        m.d.comb += [self.input.ready.eq(inputs_turn & lanes_ready), chosen.eq(waiting & -waiting)]
+        m.d.comb += self.input.ready.eq(inputs_turn & lanes_ready)
+        turns = Signal(config.cell_units, init=1)  # whose results may go: before the first that waits, or of one alone
+        if config.hops == 1:
+            m.d.comb += turns.eq(Cat(~waiting[:unit].any() for unit in range(config.cell_units)))
+        else:
+            others = waiting & ~turns
+            with m.If(others.any()):
+                m.d.sync += turns.eq(others & -others)
+        m.d.comb += chosen.eq(waiting & turns)
         # Registers of its own for each whose results wait for it, as they are apart.
         rooms = [Relay(2) for _ in self.results]
         for index, (candidate, room) in enumerate(zip(self.results, rooms, strict=True)):
@@ -259,9 +271,7 @@ class Broadcaster(wiring.Component):
                 waiting[index].eq(candidate.valid & ~delivered[index] & ~is_empty),
                 # Found out for each beside the choice between them, not behind it.
                 may_go[index].eq((~payload.to_lanes | room.o[0]) & (~payload.to_output | room.o[1])),
-                candidate.ready.eq(
-                    (is_empty | ~waiting[:index].any()) & may_go[index] & ~delivered[index] & ~inputs_turn
-                ),
+                candidate.ready.eq((is_empty | turns[index]) & may_go[index] & ~delivered[index] & ~inputs_turn),
             ]
             with m.If(chosen[index]):
                 m.d.comb += result.eq(payload)

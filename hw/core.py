@@ -11,13 +11,12 @@ from hw.config import CoreConfig
 from hw.counters import Counters, StepRecord, counter_map
 from hw.delay import delay
 from hw.errors import Error
-from hw.event import INDEX_BITS, InputBeat, OutputBeat, Result, UnitUpdate
+from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
 from hw.hops import carry, join, spread
 from hw.lane import Lane
 from hw.loader import LaneWrite, Loader, LoadKind
 from hw.output import Output, OutputQueue
 from hw.progress import Progress
-from hw.queue import Queue
 from hw.sequencer import Sequencer
 from hw.tally import COUNTER_BITS
 from hw.vendor.generic import Relay
@@ -44,7 +43,7 @@ class Core(wiring.Component):
     argmax_only : In(1)
         Send only the largest value of a step.
     loaded, idle : Out(1)
-        A network is there; nothing is under way. The counts of the last step follow within 8 cycles of ``idle``.
+        A network is there; nothing is under way. The counts of the last step follow within 9 cycles of ``idle``.
     best_index, best_value, best_valid : Out
         The largest output of the last complete step.
     error : Out(Error), detail : Out(32), clear_error : In(1), extra_error : In(Error), extra_detail : In(32)
@@ -152,12 +151,7 @@ class Core(wiring.Component):
         ]
         wiring.connect(m, decoder.o, broadcaster.input)
         for index, group in enumerate(groups):
-            results = group.results
-            if hops > 1:  # a few registers near the broadcaster: what it takes does not move that far queue at once
-                near = stoppable(f"results_{index}", Queue(shape=Result(config), depth=2, direct=True))
-                wiring.connect(m, results, near.i)
-                results = near.o
-            wiring.connect(m, results, broadcaster.results[index])
+            wiring.connect(m, group.results, broadcaster.results[index])
         events = spread(m, "event", broadcaster.event, config.lanes, hops)
         valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
         for lane, event, valid in zip(lanes, events, valids, strict=True):

@@ -16,6 +16,7 @@ from hw.vendor.generic import Relay
 GLOBAL = ("cycles", "steps", "silent_fires", "broadcast_stalls", "cell_stalls", "output_stalls")
 LANE = ("busy", "hazard", "drain")
 STEP_BITS = 32
+TOGETHER = 4  #: lanes whose operations are added up first
 
 
 def counter_map(config: CoreConfig) -> dict[str, int]:
@@ -54,7 +55,7 @@ class GroupCounts(wiring.Component):
     """
 
     #: From an entry's acceptance, which a lane tells a cycle later, to its place in the count.
-    DEPTH = 4
+    DEPTH = 5
 
     def __init__(self, config: CoreConfig, group: int):
         self._config, self._group = config, group
@@ -85,8 +86,14 @@ class GroupCounts(wiring.Component):
                     hit.eq(lane.mac & (lane.group == self._group) & (lane.parity == parity))
                     for hit, lane in zip(hits, self.lanes, strict=True)
                 ),
-                new_macs.eq(sum(hits[1:], start=hits[0])),
             ]
+            together = []
+            for first in range(0, lanes, TOGETHER):
+                some = hits[first : first + TOGETHER]
+                hit = Signal(range(len(some) + 1), name=f"hits_{parity}_from_{first}", reset_less=True)
+                m.d.sync += hit.eq(sum(some[1:], start=some[0]))
+                together.append(hit)
+            m.d.sync += new_macs.eq(sum(together[1:], start=together[0]))
             for name, count, new, complete in (
                 ("events", events, new_event, complete_events),
                 ("macs", macs, new_macs, complete_macs),
