@@ -90,7 +90,7 @@ class GroupCounts(wiring.Component):
             together = []
             for first in range(0, lanes, TOGETHER):
                 some = hits[first : first + TOGETHER]
-                hit = Signal(range(len(some) + 1), name=f"hits_{parity}_from_{first}", reset_less=True)
+                hit = Signal(range(len(some) + 1), name=f"hits_{parity}_from_{first}")
                 m.d.sync += hit.eq(sum(some[1:], start=some[0]))
                 together.append(hit)
             m.d.sync += new_macs.eq(sum(together[1:], start=together[0]))
