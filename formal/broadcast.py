@@ -12,9 +12,10 @@ from formal.bench import SMALL, Bench, inside
 from formal.proof import Proof
 from formal.queue import fill
 from formal.streams import rules
-from hw.broadcast import Broadcaster, InputDecoder
+from hw.broadcast import Broadcaster
 from hw.errors import Error
 from hw.event import NULL_INDEX, RESTORE_FLAG, Event, EventKind, ListPart
+from hw.input_decoder import InputDecoder
 
 CONFIG = replace(SMALL, lanes=2, cell_units=2)
 

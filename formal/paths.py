@@ -6,10 +6,11 @@ promise more.
 
 from formal.bench import SMALL
 from formal.proof import Paths
-from hw.broadcast import Broadcaster, InputDecoder
+from hw.broadcast import Broadcaster
 from hw.bus.axi4lite import Axi4Lite
 from hw.bus.axi4stream import EventInput, EventOutput
 from hw.cell_group import CellGroup
+from hw.input_decoder import InputDecoder
 from hw.output import Output
 from hw.queue import Queue
 

@@ -9,7 +9,7 @@ from hw.cell_egru import CellEgru
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.event import INDEX_BITS, Drain, Job, JobTag, Result, UnitUpdate
-from hw.loader import CellWrite, LayerDescription, LoadKind, LoadWrite
+from hw.load_bus import CellWrite, LayerDescription, LoadKind, LoadWrite
 from hw.queue import Queue
 from hw.scheduler import Scheduler
 from hw.vendor.generic import MEMORY_LATENCY, PartedMemory, PipelinedMemory, Relay

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.broadcast import Broadcaster, InputDecoder
+from hw.broadcast import Broadcaster
 from hw.cell_group import CellGroup, StateWord
 from hw.compact.core import compact_core
 from hw.config import CoreConfig
@@ -13,8 +13,10 @@ from hw.delay import delay
 from hw.errors import Error
 from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
 from hw.hops import carry, join, spread
+from hw.input_decoder import InputDecoder
 from hw.lane import Lane
-from hw.loader import LaneWrite, Loader, LoadKind
+from hw.load_bus import LaneWrite, LoadKind
+from hw.loader import Loader
 from hw.output import Output, OutputQueue
 from hw.progress import Progress
 from hw.sequencer import Sequencer

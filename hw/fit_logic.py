@@ -13,7 +13,7 @@ from hw.config import CoreConfig
 from hw.event import Drain, Event, FanoutList, JobTag, Operation, Result
 from hw.fit_blocks import BETWEEN, CELL_UNIT, COUNTERS, HOST_LINK, LANE, Inventory
 from hw.lane import LaneActivity
-from hw.loader import LaneWrite, LoadWrite, NetworkDescription
+from hw.load_bus import LaneWrite, LoadWrite, NetworkDescription
 
 NEIGHBOURS = 4  #: lanes that share a register of a bus, about
 

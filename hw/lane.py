@@ -9,7 +9,7 @@ from hw.accumulate import Accumulators
 from hw.config import CoreConfig
 from hw.event import Drain, Event, EventKind
 from hw.fanout_onchip import FanoutOnChip
-from hw.loader import LaneWrite
+from hw.load_bus import LaneWrite
 from hw.vendor.generic import Multiplier, Relay
 
 

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.event import GATE_BITS, Drain, Job
-from hw.loader import NetworkDescription
+from hw.load_bus import NetworkDescription
 
 
 class Sequencer(wiring.Component):

@@ -12,7 +12,7 @@ from hw.cell_group import StateWord, UnitWord
 from hw.compact.cell import Cell
 from hw.config import CoreConfig
 from hw.event import INDEX_BITS, Drain, Job, Result, UnitUpdate
-from hw.loader import LoadKind, LoadWrite
+from hw.load_bus import LoadKind, LoadWrite
 
 ID_BITS = INDEX_BITS - 1  #: of a unit's number, which shares a row with whether the unit fired
 

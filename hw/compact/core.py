@@ -5,14 +5,15 @@ from __future__ import annotations
 from amaranth import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 
-from hw.broadcast import Broadcaster, InputDecoder
+from hw.broadcast import Broadcaster
 from hw.compact.cell_group import CellGroup
 from hw.compact.event_queue import EventQueue
 from hw.compact.lane import Lane
 from hw.compact.loader import CompactLoader
 from hw.delay import delay
 from hw.errors import Error
-from hw.loader import LoadKind
+from hw.input_decoder import InputDecoder
+from hw.load_bus import LoadKind
 from hw.output import Output
 from hw.progress import Progress
 from hw.sequencer import Sequencer

@@ -13,7 +13,7 @@ from golden.image import MAGIC, VERSION
 from hw.compact.lane import Place, directory_base
 from hw.config import COMPACT_WORD_BITS, CoreConfig
 from hw.errors import Error
-from hw.loader import LoadKind, LoadWrite, NetworkDescription
+from hw.load_bus import LoadKind, LoadWrite, NetworkDescription
 
 HALF_BITS = 16
 BIASES = (LoadKind.BIAS, LoadKind.BIAS_Z, LoadKind.BIAS_R, LoadKind.BIAS_GH)

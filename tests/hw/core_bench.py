@@ -15,7 +15,7 @@ from hw.core import Core
 from hw.counters import Counters, counter_map
 from hw.errors import Error
 from hw.event import NULL_INDEX, RESTORE_FLAG, InputBeat, OutputBeat
-from hw.loader import LoadKind
+from hw.load_bus import LoadKind
 from tests.hw.bench import StreamSink, StreamSource, start, wait_until
 from tests.hw.oracle import Step
 from tests.hw.pins import Pins

@@ -8,10 +8,11 @@ import cocotb
 import pytest
 from cocotb.triggers import RisingEdge
 
-from hw.broadcast import Broadcaster, InputDecoder
+from hw.broadcast import Broadcaster
 from hw.config import CoreConfig
 from hw.errors import Error
 from hw.event import NULL_INDEX, RESTORE_FLAG, Event, EventKind, InputBeat, ListPart, Result
+from hw.input_decoder import InputDecoder
 from tests.hw.bench import STALLS, StreamSource, start, wait_until
 from tests.hw.pins import Pins
 

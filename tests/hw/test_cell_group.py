@@ -13,7 +13,7 @@ from hw.cell_egru import CellEgru
 from hw.cell_group import CellGroup
 from hw.config import CoreConfig
 from hw.event import Result
-from hw.loader import LoadKind
+from hw.load_bus import LoadKind
 from hw.scheduler import Scheduler
 from tests.hw.bench import StreamSink, start, wait_until
 from tests.hw.pins import Pins

@@ -14,7 +14,7 @@ from golden.reference import Oracle
 from hw.core import Core
 from hw.errors import Error
 from hw.event import NULL_INDEX, RESTORE_FLAG
-from hw.loader import LoadKind
+from hw.load_bus import LoadKind
 from tests.hw.bench import wait_until
 from tests.hw.core_bench import CONFIGS, CoreBench, beat, beats
 from tests.hw.oracle import draw_case, expect

@@ -9,7 +9,8 @@ import numpy as np
 from golden.fanout import compile
 from hw.config import CoreConfig
 from hw.errors import Error
-from hw.loader import Loader, LoadKind
+from hw.load_bus import LoadKind
+from hw.loader import Loader
 from tests.hw.bench import packed_directory_word, start
 from tests.hw.pins import Pins
 from tests.networks import random_fixed_network

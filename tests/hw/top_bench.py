@@ -24,7 +24,7 @@ from cocotbext.axi import (
 from golden.fanout import Compiled
 from hw.bus.axi4stream import BUS_NULL_INDEX, BUS_RESTORE_FLAG
 from hw.bus.registers import registers
-from hw.loader import LoadKind
+from hw.load_bus import LoadKind
 from tests.hw.bench import PERIOD
 
 REGISTERS = {register.name: register for register in registers()}

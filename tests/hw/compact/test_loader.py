@@ -9,7 +9,7 @@ from hw.compact.lane import Place, directory_base
 from hw.compact.loader import CompactLoader
 from hw.config import CoreConfig
 from hw.errors import Error
-from hw.loader import LoadKind
+from hw.load_bus import LoadKind
 from tests.hw.bench import start
 from tests.hw.pins import Pins
 from tests.hw.test_loader import BIASES, faults, make_image, records
