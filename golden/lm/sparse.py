@@ -14,10 +14,15 @@ from torch import Tensor
 
 from golden.lm.native import build
 
-DENSITY_MAX = 0.25  #: of weights, and of events, beyond which a dense product is faster
-BLOCK = 224  #: of sources: with 16 sequences of each they take half of a first-level cache
+DENSITY_MAX = 0.25  #: of weights, and of events, beyond which a dense product is faster on one thread
+BLOCK = 224  #: of sources: 32 sequences of each fit a first-level cache
 LANES, ROWS = 16, 64  #: as in sparse.c
 CACHE_LINE = 64  #: bytes
+
+
+def pays(count: int, size: int) -> bool:
+    """Return whether so few values that are not zero pay: products here run on one thread, dense ones on all."""
+    return count <= DENSITY_MAX * size / torch.get_num_threads()
 
 
 @functools.cache
@@ -60,7 +65,7 @@ class SparseWeights:
         """Take over weights (sources, targets), contiguous float32; return whether they are sparse enough to pay."""
         loaded = library()
         count = loaded.count_values(weights.numel(), weights.data_ptr())
-        if count > DENSITY_MAX * weights.numel():
+        if not pays(count, weights.numel()):
             return False
         if count == len(self.weight) and not self._gather(weights):
             return True  # the same ones as before
@@ -88,7 +93,7 @@ class SparseWeights:
 def gradient(x: Tensor, d: Tensor) -> Tensor:
     """Return ``x' d`` (sources, targets) of x (N, sources), contiguous, and d (N, targets), its rows contiguous."""
     events = library().count_values(x.numel(), x.data_ptr())
-    if events > DENSITY_MAX * x.numel():
+    if not pays(events, x.numel()):
         return x.t() @ d
     (count, sources), targets = x.shape, d.shape[1]
     result = torch.zeros(sources, targets)
