@@ -126,10 +126,12 @@ def queue(hops: int) -> Bench:
     bench.assume(~bench.component.valid | bench.past(bench.component.ready))
     depth = 2 if hops == 1 else 4
     count, _ = fill(bench, here.queue, depth, guarded=False)
-    bench.prove((here.held == count) & (count <= depth + 1))
-    bench.prove(bench.component.ready | (count != 0))
+    on_its_way = bench.past(bench.component.valid) if hops > 1 else 0
+    bench.prove((here.held == count + on_its_way) & (here.held <= depth + 1))
+    bench.prove(here.queue.i.valid == (on_its_way if hops > 1 else bench.component.valid))
+    bench.prove(bench.component.ready | (here.held != 0))
     # What may still come, whoever takes nothing meanwhile, is one item.
-    bench.prove(~bench.past(bench.component.ready) | (count <= depth))
+    bench.prove(~bench.past(bench.component.ready) | (here.held <= depth))
     bench.cover(count == depth + 1)
     return bench
 

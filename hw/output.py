@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.broadcast import OutputItem
 from hw.config import CoreConfig
+from hw.delay import delay
 from hw.event import INDEX_BITS, NULL_INDEX, OutputBeat
 from hw.queue import Queue
 
@@ -13,7 +14,7 @@ from hw.queue import Queue
 class OutputQueue(wiring.Component):
     """Keep what goes towards the output between the choice of a result and the comparison with the best one.
 
-    One item a cycle, latency 2, with one hop 1; order kept.
+    One item a cycle, order kept; latency one cycle, with more hops 3, of which the first brings it here.
 
     Members
     -------
@@ -34,14 +35,14 @@ class OutputQueue(wiring.Component):
         m = Module()
         # Without a way around its memory it holds more while it passes on an item a cycle.
         direct = self._config.hops == 1
-        depth = 2 if direct else 4
+        depth, way = (2, 0) if direct else (4, 1)
         m.submodules.queue = queue = Queue(shape=self.i.shape(), depth=depth, direct=direct, guarded=False)
         held = Signal(range(depth + 2))
         m.d.sync += held.eq(held + self.valid - (queue.o.valid & queue.o.ready))
         m.d.comb += [
-            queue.i.payload.eq(self.i),
-            queue.i.valid.eq(self.valid),
-            self.empty.eq(queue.empty),
+            queue.i.payload.eq(delay(m, self.i, way, "coming")),
+            queue.i.valid.eq(delay(m, self.valid, way, "comes", init=0)),
+            self.empty.eq(held == 0),
             # One of the ``depth + 1`` places is for what comes now, and is not counted yet.
             self.ready.eq(held < depth),
         ]
