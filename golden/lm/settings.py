@@ -20,7 +20,8 @@ CHARACTERS: dict[str, Any] = {
 }  # fmt: skip
 CHARACTER_EGRU: dict[str, Any] = {
     "train_threshold": True, "threshold_mean": 0.1, "dampening": 0.5, "support": 1.0, "activity_penalty": 0.02,
-    "levels": (0.0, 0.66, 0.75, 0.8, 0.83, 0.85), "prune_from": 0.0, "prune_to": 0.4,
+    "levels": (0.0, 0.66, 0.75, 0.8, 0.83, 0.85), "prune_from": 0.0, "prune_to": 0.4, "quantise_weights": 8,
+    "quantise_from": 0.75,
 }  # fmt: skip
 CHARACTER_UNITS = {"egru": (448,), "gru": (156,), "lstm": (133,), "transformer": ()}  #: of the preset for characters
 EGRU_ALONE = ("surrogate", "reset_gate", "update_gate", "hard_reset", "quantise_weights", "activity_penalty",

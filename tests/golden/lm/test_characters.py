@@ -10,6 +10,7 @@ from golden import reference
 from golden import train as program
 from golden.lm import convert, evaluate
 from golden.lm.corpus import columns, load_corpus
+from golden.lm.fold import calibrate, quantize_model
 from golden.lm.measure import fan_outs
 from golden.lm.model import LanguageModel
 from golden.lm.settings import Settings
@@ -124,6 +125,20 @@ def test_evaluation_gives_bits(data, trained, capsys):
     printed = capsys.readouterr().out
     assert "characters in one sequence; weights of 8 bits, rows of 8" in printed
     assert f"{figures['integer']['bits']:.4f}" in printed
+
+
+def test_quantised_training_leaves_little_to_lose(data, tmp_path):
+    assert run(data, tmp_path, "--quantise-weights", "8", "--quantise-from", "0.5", "--prune-to", "0.3") == 0
+    corpus = load_corpus("tiny", data, characters=True)
+    model = convert.load_model([tmp_path / "lm-1.safetensors"], corpus)
+    network = quantize_model(model, calibrate(model, convert.calibration_text(corpus)), row_bits=8)
+    for real, fixed in (
+        (model.layers[0].recurrent_kernel, network.layers[0].recurrent_kernel),
+        (model.readout.kernel, network.readout.kernel),
+    ):
+        steps = (real != 0) & (fixed != 0)
+        ratio = real[steps] / fixed[steps]
+        assert np.array_equal(real != 0, fixed != 0) and np.array_equal(ratio, np.exp2(np.log2(ratio).round()))
 
 
 @pytest.mark.parametrize(
