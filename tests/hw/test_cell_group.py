@@ -218,7 +218,10 @@ class Bench:
     async def run(self, *, layer, base, rows, bank, readout=0, fresh=0, tag=None):
         """Run one job to its last result; return the results."""
         sums = self.draw_sums(bank, base, rows)
-        tag = {"layer": layer, "readout": readout, "fresh": fresh, "bank": 1 - bank, **(tag or {})}
+        tag = {
+            "layer": layer, "readout": readout, "fresh": fresh, "bank": 1 - bank,
+            "output": int(not readout and random.random() < 0.5), **(tag or {}),
+        }  # fmt: skip
         await self.pins.cycle(start=1, job={"base": base, "rows": rows, "bank": bank, "tag": tag})
         self.pins.set(start=0)
         await wait_until(self._dut.clk, lambda: self.sink.received and self.sink.received[-1].tag.final, timeout=5000)
@@ -244,8 +247,7 @@ class Bench:
         self.h[:, where] = h
         updates = [array[here].tolist() for array in (names, h, fires, y)]
         assert sorted(self.updates) == sorted(zip(*updates, strict=True))
-        to_output = tag.get("output", 0)
-        assert got == {(1, to_output, name, value) for name, _, _, value in zip(*updates, strict=True) if value}
+        assert got == {(1, tag["output"], name, value) for name, _, _, value in zip(*updates, strict=True) if value}
         assert self.silent_fires == ((fires == 1) & (y == 0)).sum()
         assert (fires[~here] == 0).all(), "a row without a unit must not be able to fire"
         self.updates.clear()
