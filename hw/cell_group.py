@@ -53,7 +53,8 @@ class CellGroup(wiring.Component):
         Events to count: a unit fired with a y that rounds to 0; a unit was ready and the results queue full.
     """
 
-    RESULTS_DEPTH = 64
+    #: Places for results, of which one is kept for each unit under way: about as many as the pipeline has stages.
+    RESULTS_DEPTH = 32
 
     def __init__(self, config: CoreConfig, number: int):
         self._config, self._number = config, number
