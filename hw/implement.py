@@ -32,7 +32,7 @@ REPORT = "report.json"
 AIMS = {"ecp5": 150.0, "ice40": 24.0, "gowin": 75.0}
 #: Options for a core alone. This router is faster on buses to many lanes; boards have nextpnr's default: on a ULX3S
 #: with 4 lanes at 60 MHz that one came to an end, at 92 MHz, and this one did not. With its usual weights it leads some
-#: connections of busy nets around in wide arcs: of one placement of 16 lanes the clock was 118 MHz, with the others 135.
+#: connections of busy nets around in wide arcs: one placement of 16 lanes came to 118 MHz, with the others to 135.
 #: In a core of 16 lanes thousands of paths are nearly as long as the longest, so the placer is to weigh them alike, and
 #: more than wire.
 OPTIONS = {
