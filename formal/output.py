@@ -124,7 +124,7 @@ def queue(hops: int) -> Bench:
     here = inside(bench.component)
     rules(bench)
     bench.assume(~bench.component.valid | bench.past(bench.component.ready))
-    depth = 2 if hops == 1 else 4
+    depth = here.depth
     count, _ = fill(bench, here.queue, depth, guarded=False)
     on_its_way = bench.past(bench.component.valid) if hops > 1 else 0
     bench.prove((here.held == count + on_its_way) & (here.held <= depth + 1))

@@ -16,27 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from golden.egru import State
+from golden.lm.gated import Gated
 
 
-class GRU(nn.Module):
+class GRU(Gated):
     """A layer of ``units`` GRUs; every unit is active at every step."""
 
     def __init__(self, inputs: int, units: int, *, dropconnect: float = 0.0) -> None:
-        super().__init__()
-        self.dropconnect = dropconnect
-        bound = units**-0.5
-        self.kernel = nn.Parameter(nn.init.uniform_(torch.empty(inputs, 3 * units), -bound, bound))
-        self.recurrent_kernel = nn.Parameter(nn.init.uniform_(torch.empty(units, 3 * units), -bound, bound))
-        self.bias = nn.Parameter(torch.zeros(3 * units))
+        super().__init__(inputs, units, 3, dropconnect)
         self.recurrent_bias = nn.Parameter(torch.zeros(3 * units))
-
-    @property
-    def units(self) -> int:
-        return self.recurrent_kernel.shape[0]
-
-    def weights(self) -> tuple[Tensor, Tensor]:
-        """Return kernel (I, 3H) and recurrent kernel (H, 3H)."""
-        return self.kernel, self.recurrent_kernel
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
         """Return y (T, B, H), the count of steps in which each unit is active (H,), and the state (y, y)."""

@@ -14,31 +14,20 @@ Source: Hochreiter, Schmidhuber 1997, in the form of cuDNN; Merity et al., arXiv
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from golden.egru import State
+from golden.lm.gated import Gated
 from golden.surrogate import silence
 
 
-class LSTM(nn.Module):
+class LSTM(Gated):
     """A layer of ``units`` LSTM units; without a threshold every unit is active at every step."""
 
     def __init__(self, inputs: int, units: int, *, dropconnect: float = 0.0, threshold: float = 0.0) -> None:
-        super().__init__()
-        self.dropconnect, self.threshold = dropconnect, threshold
-        bound = units**-0.5
-        self.kernel = nn.Parameter(nn.init.uniform_(torch.empty(inputs, 4 * units), -bound, bound))
-        self.recurrent_kernel = nn.Parameter(nn.init.uniform_(torch.empty(units, 4 * units), -bound, bound))
-        self.bias = nn.Parameter(torch.zeros(4 * units))
-
-    @property
-    def units(self) -> int:
-        return self.recurrent_kernel.shape[0]
-
-    def weights(self) -> tuple[Tensor, Tensor]:
-        """Return kernel (I, 4H) and recurrent kernel (H, 4H)."""
-        return self.kernel, self.recurrent_kernel
+        super().__init__(inputs, units, 4, dropconnect)
+        self.threshold = threshold
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
         """Return y (T, B, H), the count of steps in which each unit is active (H,), and the state (c, y)."""
