@@ -157,8 +157,17 @@ def broadcaster(hops: int) -> Bench:
     sent = Cat(*sends, unit.layer_end, input_taken)
     bench.prove(given == Cat(*gives, ends & ends_step).any())
     bench.prove(unit.valid == bench.past(sent.any()))
-    bench.prove(~sent.any() | here.lanes_ready)
-    bench.prove(~given | here.output_ready)
+    late = hops > 1  # results are decided on a cycle before
+    for u in units:
+        bench.prove(~sends[u] | (bench.past(here.lanes_ready) if late else here.lanes_ready))
+        bench.prove(~gives[u] | (bench.past(here.output_ready) if late else here.output_ready))
+    bench.prove(~(input_taken | unit.layer_end) | here.lanes_ready)
+    bench.prove(~(ends & ends_step) | here.output_ready)
+    bench.prove(~Cat(sends[u] | gives[u] for u in units).any() | ~here.inputs_turn)
+    if late:
+        for u in units:
+            bench.prove(here.sends[u] == (here.goes[u] & full[u]))
+            bench.prove(~here.goes[u] | (unit.results[u].valid & ~finals[u]))
     bench.prove(Cat(room.o == Cat(here.lanes_ready, here.output_ready) for room in here.rooms).all())
     with m.If(unit.valid):
         bench.prove(unit.event.as_value() == bench.past(wanted))

@@ -123,15 +123,16 @@ def queue(hops: int) -> Bench:
     bench = Bench(OutputQueue(config))
     here = inside(bench.component)
     rules(bench)
-    bench.assume(~bench.component.valid | bench.past(bench.component.ready))
+    bench.assume(~bench.component.valid | bench.past(bench.component.ready, hops))
     depth = here.depth
     count, _ = fill(bench, here.queue, depth, guarded=False)
     on_its_way = bench.past(bench.component.valid) if hops > 1 else 0
     bench.prove((here.held == count + on_its_way) & (here.held <= depth + 1))
     bench.prove(here.queue.i.valid == (on_its_way if hops > 1 else bench.component.valid))
     bench.prove(bench.component.ready | (here.held != 0))
-    # What may still come, whoever takes nothing meanwhile, is one item.
-    bench.prove(~bench.past(bench.component.ready) | (here.held <= depth))
+    # What may still come, whoever takes nothing meanwhile, is one item, with two hops two.
+    for late in range(1, hops + 1):
+        bench.prove(~bench.past(bench.component.ready, late) | (here.held <= depth + late - hops))
     bench.cover(count == depth + 1)
     return bench
 

@@ -33,8 +33,8 @@ class Broadcaster(wiring.Component):
     that carry nothing but ``final`` take no turn.
 
     With one hop the first cell unit that has a result goes first. With more, their queues are far from each other, and
-    whose turn it is is decided a cycle before: after each other, while several have results; one that begins alone
-    may wait for a cycle.
+    whose turn it is, and whether there is room, is decided a cycle before the result is taken: after each other, while
+    several have results, and every other cycle, while one has; one that begins alone may wait for a cycle.
 
     Members
     -------
@@ -43,7 +43,8 @@ class Broadcaster(wiring.Component):
         Input is taken if there was input and permission a cycle before; none in the three cycles after an end of input,
         which may withdraw the permission.
     lanes_ready, output_ready : In(1)
-        Every lane, or whoever takes the output, has room; looked at in the next cycle.
+        Every lane, or whoever takes the output, has room; looked at in the next cycle, and with more than one hop, of
+        results, in the one after that.
     event : Out(Event), valid : Out(1)
     output : Out(OutputItem), output_valid : Out(1)
         Logits, events of the output layer (index as source number), and ends of steps.
@@ -70,23 +71,26 @@ class Broadcaster(wiring.Component):
         m = Module()
         config = self._config
         delivered = Signal(config.cell_units)  # cell units whose final result of the job was taken
-        waiting, chosen, may_go = (Signal(config.cell_units, name=name) for name in ("waiting", "chosen", "may_go"))
+        waiting, goes, sends = (Signal(config.cell_units, name=name) for name in ("waiting", "goes", "sends"))
         result = Signal(Result(config))
         tag = Signal(JobTag(config))  # of the job that is being delivered
         # Whether it is the input's turn is decided a cycle before: what holds it has not far to hear, and results need
         # not know whether there is input now.
-        inputs_turn, ends, input_ended = Signal(), Signal(), Signal(2)  # ``input_ended``: one and two cycles ago
+        will_turn, inputs_turn, input_goes, ends = Signal(), Signal(), Signal(), Signal()
+        input_ended = Signal(2)  # one and two cycles ago
+        m.d.comb += will_turn.eq(
+            (self.input.valid & self.input_allowed & ~self.input_end & ~input_ended.any())
+            & ~waiting.any()
+            & (~delivered.all() | ends)
+        )
         m.d.sync += [
             input_ended.eq(Cat(self.input_end, input_ended[0])),
-            inputs_turn.eq(
-                (self.input.valid & self.input_allowed & ~self.input_end & ~input_ended.any())
-                & ~waiting.any()
-                & (~delivered.all() | ends)
-            ),
+            inputs_turn.eq(will_turn),
+            input_goes.eq(will_turn & self.lanes_ready),
         ]
         lanes_ready, output_ready = (Signal(name=name, reset_less=True) for name in ("lanes_ready", "output_ready"))
         m.d.sync += [lanes_ready.eq(self.lanes_ready), output_ready.eq(self.output_ready)]
-        m.d.comb += self.input.ready.eq(inputs_turn & lanes_ready)
+        m.d.comb += self.input.ready.eq(input_goes)
         turns = Signal(config.cell_units, init=1)  # whose results may go: before the first that waits, or of one alone
         if config.hops == 1:
             m.d.comb += turns.eq(Cat(~waiting[:unit].any() for unit in range(config.cell_units)))
@@ -94,35 +98,55 @@ class Broadcaster(wiring.Component):
             others = waiting & ~turns
             with m.If(others.any()):
                 m.d.sync += turns.eq(others & -others)
-        m.d.comb += chosen.eq(waiting & turns)
         # Registers of its own for each whose results wait for it, as they are apart.
         rooms = [Relay(2) for _ in self.results]
         for index, (candidate, room) in enumerate(zip(self.results, rooms, strict=True)):
             m.submodules[f"room_{index}"] = room
             payload, is_empty = candidate.payload, Signal(name=f"is_empty_{index}")
+            may_go = Signal(name=f"may_go_{index}")
             m.d.comb += [
                 room.i.eq(Cat(self.lanes_ready, self.output_ready)),
                 is_empty.eq(~payload.to_lanes & ~payload.to_output),
                 waiting[index].eq(candidate.valid & ~delivered[index] & ~is_empty),
                 # Found out for each beside the choice between them, not behind it.
-                may_go[index].eq((~payload.to_lanes | room.o[0]) & (~payload.to_output | room.o[1])),
-                candidate.ready.eq((is_empty | turns[index]) & may_go[index] & ~delivered[index] & ~inputs_turn),
+                may_go.eq(
+                    (is_empty | turns[index])
+                    & (~payload.to_lanes | room.o[0])
+                    & (~payload.to_output | room.o[1])
+                    & ~delivered[index]
+                ),
+                candidate.ready.eq(goes[index]),
             ]
-            with m.If(chosen[index]):
+            if config.hops == 1:
+                m.d.comb += [goes[index].eq(may_go & ~inputs_turn), sends[index].eq(waiting[index] & goes[index])]
+            else:
+                m.d.sync += [
+                    goes[index].eq(candidate.valid & may_go & ~goes[index]),
+                    sends[index].eq(waiting[index] & may_go & ~goes[index]),
+                ]
+            with m.If(sends[index]):
                 m.d.comb += result.eq(payload)
-            with m.If(candidate.valid & candidate.ready):
+            with m.If(candidate.valid & goes[index]):
                 m.d.sync += [delivered[index].eq(payload.tag.final), tag.eq(payload.tag)]
+
+        # The end of a layer: all is delivered, so no result goes.
+        ends_step = tag.readout | tag.output
+        m.d.comb += ends.eq(delivered.all() & ~inputs_turn & (tag.readout | lanes_ready) & (~ends_step | output_ready))
+        with m.If(ends):
+            m.d.sync += delivered.eq(0)
 
         event, valid = Signal(Event(config)), Signal()
         item = self.output
-        with m.If(inputs_turn):
-            m.d.comb += [
-                event.eq(self.input.payload),
-                valid.eq(self.input.valid & lanes_ready),
-                self.input_end.eq(valid & (self.input.payload.kind == EventKind.INPUT_END)),
-                self.stalled.eq(self.input.valid & ~lanes_ready),
-            ]
-        with m.Elif(waiting.any()):
+        m.d.comb += self.stalled.eq(
+            Mux(
+                inputs_turn,
+                self.input.valid,
+                Cat(waiting[k] & each.payload.to_lanes for k, each in enumerate(self.results)).any()
+                | (delivered.all() & ~tag.readout),
+            )
+            & ~lanes_ready
+        )
+        with m.If(sends.any()):
             m.d.comb += [
                 event.kind.eq(EventKind.EVENT),
                 event.part.eq(Mux(result.tag.ending, ListPart.FORWARD, ListPart.WHOLE)),
@@ -130,26 +154,26 @@ class Broadcaster(wiring.Component):
                 event.value.eq(result.value),
                 event.bank.eq(result.tag.bank),
                 event.group.eq(result.tag.layer + 1),
-                valid.eq(result.to_lanes & (chosen & may_go).any()),
+                valid.eq(result.to_lanes),
                 item.index.eq(result.id),
                 item.value.eq(result.value),
-                self.output_valid.eq(result.to_output & (chosen & may_go).any()),
-                self.stalled.eq(result.to_lanes & ~lanes_ready),
+                self.output_valid.eq(result.to_output),
+            ]
+        with m.Elif(inputs_turn):
+            m.d.comb += [
+                event.eq(self.input.payload),
+                valid.eq(self.input.valid & input_goes),
+                self.input_end.eq(valid & (self.input.payload.kind == EventKind.INPUT_END)),
             ]
         with m.Elif(delivered.all()):
-            ends_step = tag.readout | tag.output
             m.d.comb += [
                 event.kind.eq(EventKind.LAYER_END),
-                ends.eq((tag.readout | lanes_ready) & (~ends_step | output_ready)),
                 valid.eq(~tag.readout & ends),
                 item.end.eq(1),
                 item.ending.eq(tag.ending),
                 self.output_valid.eq(ends_step & ends),
                 self.layer_end.eq(valid),
-                self.stalled.eq(~tag.readout & ~lanes_ready),
             ]
-            with m.If(ends):
-                m.d.sync += delivered.eq(0)
         m.d.comb += self.event.eq(delay(m, event, 1, "event"))
         m.d.sync += self.valid.eq(valid)
         return m

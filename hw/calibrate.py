@@ -27,7 +27,7 @@ from hw.config import CoreConfig
 from hw.fit_points import POINTS, Point
 from hw.fit_regression import Measured, clock_classes, fit_logic, scale_logic, total
 from hw.flow import FAMILIES, any_pins, place_and_route, synthesize
-from hw.implement import Design
+from hw.implement import Design, router_options
 from hw.tools import FlowError, run_tool, tool_versions
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
     if point.routed:
         constraints = _constraints(netlist, design)
         routed = place_and_route(
-            netlist, design.device, frequency=design.frequency, constraints=constraints, options=design.options
+            netlist, design.device, frequency=design.frequency, constraints=constraints, options=router_options(design)
         )
         found["mhz"] = round(routed.speed, 1)
         found["routed"] = fit.counted(routed.utilisation, design.device.family)

@@ -1,5 +1,7 @@
 """The cell unit of the event-based GRU: from four sums and the old state to the new state and, perhaps, an event."""
 
+from typing import NamedTuple
+
 from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -12,12 +14,12 @@ from hw.nonlinearity import Nonlinearity
 from hw.vendor.generic import MULTIPLIER_LATENCY, Multiplier
 
 
-def saturate(value, bits):
-    """Clamp a signed value to ``bits`` bits."""
+def saturate(m: Module, value, bits, *, far: bool = False):
+    """Clamp a signed value to ``bits`` bits; a cycle later if ``far``: whether it fits is then found out before."""
     top = value[bits - 1 :]
-    fits = (top == 0) | top.all()
-    limit = Cat((~value[-1]).replicate(bits - 1), value[-1])
-    return Mux(fits, value[:bits], limit).as_signed()
+    fits = delay(m, (top == 0) | top.all(), far, "fits")
+    value, sign = delay(m, value[:bits], far, "unclamped"), delay(m, value[-1], far, "sign")
+    return Mux(fits, value, Cat((~sign).replicate(bits - 1), sign)).as_signed()
 
 
 def event_value(c, y_bits):
@@ -32,7 +34,8 @@ def event_value(c, y_bits):
 class Rescale(wiring.Component):
     """Bring a sum to 12 fraction bits: shift right, saturate (:func:`golden.fixed.rescale` after its rounding).
 
-    One sum a cycle, latency 2, no stalls.
+    One sum a cycle, no stalls, latency 2, or 4 with a register between the stages of multiplexers and one more before
+    the last.
 
     Members
     -------
@@ -43,27 +46,56 @@ class Rescale(wiring.Component):
     scaled : Out(signed(bits)), Q3.12 or Q5.12
     """
 
-    LATENCY = 2
+    LATENCY = 2  #: two more if ``far``
 
-    def __init__(self, *, acc_bits: int, bits: int):
-        self._bits = bits
+    def __init__(self, *, acc_bits: int, bits: int, far: bool = False):
+        self._bits, self._far = bits, far
         super().__init__({"total": In(signed(acc_bits)), "shift": In(5), "scaled": Out(signed(bits))})
 
     def elaborate(self, platform):
         m = Module()
         # In two stages of multiplexers, by 0 to 3 times 8 and by 0 to 7: Yosys makes more of it by itself.
         coarse = (self.total << fixed.SHIFT_GUARD) >> (self.shift[3:] << 3)
-        shifted = Signal(signed(len(self.total) + fixed.SHIFT_GUARD), reset_less=True)
-        m.d.sync += shifted.eq(coarse >> self.shift[:3])
-        m.d.comb += self.scaled.eq(delay(m, saturate(shifted, self._bits), 1, "scaled"))
+        coarse = delay(m, coarse[: len(self.total) + fixed.SHIFT_GUARD], self._far, "coarse").as_signed()
+        shifted = Signal(coarse.shape(), reset_less=True)
+        m.d.sync += shifted.eq(coarse >> delay(m, self.shift[:3], self._far, "fine"))
+        m.d.comb += self.scaled.eq(delay(m, saturate(m, shifted, self._bits, far=self._far), 1, "scaled"))
         return m
+
+
+class Stages(NamedTuple):
+    """Cycles from the sums of a unit to what follows from them: scaled sums, gates, the reset product, the candidate,
+    the new state, the result. The old state goes in at ``state``, the threshold at ``threshold``.
+    """
+
+    scaled: int
+    gate: int
+    reset: int
+    candidate: int
+    state: int
+    blend: int
+    threshold: int
+    latency: int
+
+
+def stages(config: CoreConfig) -> Stages:
+    """Return the stages of a core's cell units. With more than one hop there are registers more in them, too: behind
+    each table, in each shift, and in each saturation.
+    """
+    far = config.hops > 1
+    scaled = 1 + Rescale.LATENCY + 2 * far
+    gate = scaled + Nonlinearity.LATENCY + far
+    reset = gate + MULTIPLIER_LATENCY + far
+    candidate = reset + 1 + Nonlinearity.LATENCY + far
+    blend = candidate + MULTIPLIER_LATENCY
+    return Stages(scaled, gate, reset, candidate, candidate - 1, blend, blend - 1, blend + 2)
 
 
 class CellEgru(wiring.Component):
     """Update one unit a cycle (:func:`golden.fixed.cell`); no stalls.
 
-    Sums and biases go in at cycle 0, the old state at cycle :data:`STATE_AT`, the threshold at :data:`THRESHOLD_AT`;
-    the result is there at cycle :data:`LATENCY`.
+    Sums and biases go in at cycle 0, the old state and the threshold as :func:`stages` says; the result is there at
+    cycle ``latency``, 20 with one hop.
 
     Members
     -------
@@ -78,15 +110,6 @@ class CellEgru(wiring.Component):
     Source: Subramoney et al., arXiv 2206.06178, with the reset gate after the recurrent product as in EvNN.
     """
 
-    PRE_AT = 1 + Rescale.LATENCY
-    GATE_AT = PRE_AT + Nonlinearity.LATENCY
-    RESET_AT = GATE_AT + MULTIPLIER_LATENCY
-    CANDIDATE_AT = RESET_AT + 1 + Nonlinearity.LATENCY
-    STATE_AT = CANDIDATE_AT - 1
-    BLEND_AT = CANDIDATE_AT + MULTIPLIER_LATENCY
-    THRESHOLD_AT = BLEND_AT - 1
-    LATENCY = BLEND_AT + 2
-
     def __init__(self, config: CoreConfig):
         self._config = config
         sums = data.ArrayLayout(signed(config.acc_bits), len(GATES))
@@ -98,6 +121,7 @@ class CellEgru(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        at, far = stages(self._config), self._config.hops > 1
         one = fixed.STATE_FRACTION
         half = Const(1 << (one - 1), one)
 
@@ -109,34 +133,36 @@ class CellEgru(wiring.Component):
         scaled = {}
         for index, gate in enumerate(GATES):
             bits = fixed.PRE_BITS if gate in ("z", "r") else fixed.ADDEND_BITS
-            m.submodules[f"rescale_{gate}"] = rescale = Rescale(acc_bits=self._config.acc_bits, bits=bits)
+            m.submodules[f"rescale_{gate}"] = rescale = Rescale(acc_bits=self._config.acc_bits, bits=bits, far=far)
             total = Signal(signed(self._config.acc_bits), name=f"total_{gate}", reset_less=True)
             m.d.sync += total.eq(self.sums[index] + self.bias[index])
             m.d.comb += [rescale.total.eq(total), rescale.shift.eq(self.shifts[index])]
             scaled[gate] = rescale.scaled
 
         # z = sigmoid(...), r = sigmoid(...)
-        m.submodules.sigmoid_z = sigmoid_z = Nonlinearity(fixed.SIGMOID)
-        m.submodules.sigmoid_r = sigmoid_r = Nonlinearity(fixed.SIGMOID)
+        m.submodules.sigmoid_z = sigmoid_z = Nonlinearity(fixed.SIGMOID, far=far)
+        m.submodules.sigmoid_r = sigmoid_r = Nonlinearity(fixed.SIGMOID, far=far)
         m.d.comb += [sigmoid_z.pre.eq(scaled["z"]), sigmoid_r.pre.eq(scaled["r"])]
 
         # g = tanh(gx + r * gh)
         m.submodules.reset_product = reset_product = Multiplier(unsigned(one), signed(fixed.ADDEND_BITS))
-        m.submodules.tanh = tanh = Nonlinearity(fixed.TANH)
-        gx = delay(m, scaled["gx"], self.RESET_AT - self.PRE_AT, "gx")
+        m.submodules.tanh = tanh = Nonlinearity(fixed.TANH, far=far)
+        gx = delay(m, scaled["gx"], at.gate + MULTIPLIER_LATENCY - at.scaled, "gx")
         candidate_pre = Signal(signed(fixed.PRE_BITS), reset_less=True)
         m.d.comb += [
             reset_product.a.eq(sigmoid_r.value),
-            reset_product.b.eq(delay(m, scaled["gh"], self.GATE_AT - self.PRE_AT, "gh")),
+            reset_product.b.eq(delay(m, scaled["gh"], at.gate - at.scaled, "gh")),
             tanh.pre.eq(candidate_pre),
         ]
-        m.d.sync += candidate_pre.eq(saturate((with_half(gx) + reset_product.product) >> one, fixed.PRE_BITS))
+        m.d.sync += candidate_pre.eq(
+            saturate(m, (with_half(gx) + reset_product.product) >> one, fixed.PRE_BITS, far=far)
+        )
 
         # c = g + z * (h - g) = z * h + (1 - z) * g, and beside it c - thr - 1, whose sign tells whether c > thr. What
         # does not depend on g is ready before it.
         m.submodules.kept_product = kept_product = Multiplier(unsigned(one), signed(16))
         m.submodules.new_product = new_product = Multiplier(unsigned(one + 1), signed(16))
-        z = delay(m, sigmoid_z.value, self.STATE_AT - self.GATE_AT, "z")
+        z = delay(m, sigmoid_z.value, at.state - at.gate, "z")
         remainder = Signal(one + 1, reset_less=True)
         kept = Signal(signed(16 + one), reset_less=True)
         kept_beyond = Signal(signed(16 + one + 1), reset_less=True)
@@ -158,9 +184,12 @@ class CellEgru(wiring.Component):
 
         # o = c > thr, h = c - o * thr, y = o * c
         fires = ~beyond[-1]
-        m.d.sync += [
-            self.fires.eq(fires),
-            self.h_next.eq(Mux(fires, beyond + 1, c)),
-            self.y.eq(Mux(fires, event_value(c, self._config.y_bits), 0)),
-        ]
+        for port, value in (
+            (self.fires, fires),
+            (self.h_next, Mux(fires, beyond + 1, c)),
+            (self.y, Mux(fires, event_value(c, self._config.y_bits), 0)),
+        ):
+            register = Signal.like(port, reset_less=True)
+            m.d.sync += register.eq(value)
+            m.d.comb += port.eq(register)
         return m

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES, STATE_FRACTION
-from hw.cell_egru import CellEgru
+from hw.cell_egru import CellEgru, stages
 from hw.config import CoreConfig
 from hw.delay import delay
 from hw.event import INDEX_BITS, Drain, Job, JobTag, Result, UnitUpdate
@@ -121,13 +121,14 @@ class CellGroup(wiring.Component):
             ]
 
         # The unit under way: of each list, item k is of the unit granted k cycles ago.
-        stages = self.sums_after + CellEgru.LATENCY
+        at = stages(config)
+        after_grant = self.sums_after + at.latency
         valid, tags = [scheduler.grant], [scheduler.tag]
         addresses = [None, Cat(scheduler.lane[: config.lane_bits], scheduler.row)]
-        for k in range(stages):
+        for k in range(after_grant):
             valid.append(delay(m, valid[-1], 1, f"valid_after_{k}", init=0))
             tags.append(delay(m, tags[-1], 1, f"tag_after_{k}"))
-        for k in range(1, stages):
+        for k in range(1, after_grant):
             addresses.append(delay(m, addresses[-1], 1, f"unit_after_{k}"))
 
         def after_sums(cycle):
@@ -173,7 +174,7 @@ class CellGroup(wiring.Component):
         chosen_shifts = delay(m, shifts[tags[after_sums(1 - config.hops)].layer], config.hops, "shifts")
         m.d.sync += logit.eq(cell.sums[0] + cell.bias[0])
         m.d.comb += cell.shifts.eq(chosen_shifts)
-        logit_at, event_at = after_sums(1), after_sums(CellEgru.LATENCY)
+        logit_at, event_at = after_sums(1), after_sums(at.latency)
         is_logit, is_update = Signal(), Signal()
         m.d.comb += [
             is_logit.eq(valid[logit_at] & tags[logit_at].readout),
@@ -182,9 +183,9 @@ class CellGroup(wiring.Component):
 
         # Its threshold and number: read early for a logit, late for an update; the two never come in one cycle,
         # because a readout is granted only after the updates it depends on have left.
-        threshold_addr_at = after_sums(CellEgru.THRESHOLD_AT - MEMORY_LATENCY)
+        threshold_addr_at = after_sums(at.threshold - MEMORY_LATENCY)
         unit = units.read_data
-        unit_then = delay(m, unit, CellEgru.LATENCY - CellEgru.THRESHOLD_AT, "unit")
+        unit_then = delay(m, unit, at.latency - at.threshold, "unit")
         m.d.comb += [
             units.read_addr.eq(
                 Mux(
@@ -200,12 +201,12 @@ class CellGroup(wiring.Component):
         ]
 
         # Its old state; a host reads states between steps.
-        state_addr_at = after_sums(CellEgru.STATE_AT - MEMORY_LATENCY)
+        state_addr_at = after_sums(at.state - MEMORY_LATENCY)
         m.d.comb += [
             states.read_addr.eq(
                 Mux(valid[state_addr_at] & ~tags[state_addr_at].readout, addresses[state_addr_at], self.state_addr)
             ),
-            cell.h.eq(Mux(tags[after_sums(CellEgru.STATE_AT)].fresh, 0, states.read_data.h)),
+            cell.h.eq(Mux(tags[after_sums(at.state)].fresh, 0, states.read_data.h)),
             states.write_en.eq(is_update | load.state),
         ]
         m.d.comb += self.state.eq(delay(m, states.read_data, 1, "state"))

@@ -109,6 +109,8 @@ class CoreConfig:
             raise ValueError(f"cell_units is {self.cell_units}; it must divide lanes, which is {self.lanes}")
         if self.queue_depth not in (8, 16, 32, 64):
             raise ValueError(f"queue_depth is {self.queue_depth}; it must be 8, 16, 32 or 64")
+        if self.queue_depth == 8 and self.hops == 3:
+            raise ValueError("queue_depth is 8; it must be 16 or more where hops is 3, as 9 events may be on their way")
         if self.weight_bits not in (4, 8):
             raise ValueError(f"weight_bits is {self.weight_bits}; it must be 4 or 8")
         if self.value_bits <= self.y_bits:

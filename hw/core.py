@@ -192,10 +192,12 @@ class Core(wiring.Component):
 
         inputs_passed, layers_passed = passed("to_cell")
         m.d.sync += sequencer.cells_idle.eq(Cat(group.idle for group in groups).all())
+        starts = delay(m, sequencer.start, hops > 1, "start", init=0)
+        job = delay(m, sequencer.job, hops > 1, "job")
         for index, group in enumerate(groups):
             m.d.comb += [
-                group.start.eq(sequencer.start),
-                group.job.eq(sequencer.job),
+                group.start.eq(starts),
+                group.job.eq(job),
                 group.sweep.eq(carry(m, f"cell_{index}_sweep", sequencer.sweep, hops)),
                 group.state_addr.eq(self.unit_select),
                 self.updates[index].eq(group.update),
@@ -221,11 +223,13 @@ class Core(wiring.Component):
             broadcaster.output_ready.eq(output_queue.ready),
         ]
         wiring.connect(m, output_queue.o, output.i)
+        base = Signal.like(output.base, reset_less=True)  # the network stays
+        m.d.sync += base.eq(Mux(loader.network.readout, 0, loader.network.output_base))
         m.d.comb += [
             self.o.payload.eq(output.o.payload),
             self.o.valid.eq(output.o.valid & ~unsettled),
             output.o.ready.eq(self.o.ready),  # what is lost is reset anyway
-            output.base.eq(Mux(loader.network.readout, 0, loader.network.output_base)),
+            output.base.eq(base),
             output.argmax_only.eq(self.argmax_only),
             self.best_index.eq(output.best_index),
             self.best_value.eq(output.best_value),
@@ -279,8 +283,8 @@ class Core(wiring.Component):
             )
             m.d.comb += [
                 counters.stop.eq(carry(m, "counters_stop", stops[0], hops)),
-                counters.event.eq(broadcaster.event),
-                counters.valid.eq(broadcaster.valid),
+                counters.event.eq(carry(m, "counters_event", broadcaster.event, hops)),
+                counters.valid.eq(carry(m, "counters_valid", broadcaster.valid, hops)),
                 counters.input_closed.eq(progress.input_closed),
                 counters.layer_closed.eq(progress.layer_closed),
                 counters.layer.eq(progress.layer),

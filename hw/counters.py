@@ -145,15 +145,23 @@ class StepCounts(wiring.Component):
         m = Module()
         config, record = self._config, self.record
 
+        def under_way(value, cycles, name):
+            """Delay a closing; one that is under way at a stop is forgotten, however short that is."""
+            for cycle in range(cycles):
+                register = Signal(name=f"{name}_{cycle}")
+                m.d.sync += register.eq(value & ~self.stop)
+                value = register
+            return value
+
         # What is closed is decided a cycle before it is.
         before = GroupCounts.DEPTH - 1
-        closes_input = delay(m, self.input_closed, before, "closes_input", init=0)
-        closes_layer = delay(m, self.layer_closed, before, "closes_layer", init=0)
+        closes_input = under_way(self.input_closed, before, "closes_input")
+        closes_layer = under_way(self.layer_closed, before, "closes_layer")
         closed_layer = delay(m, self.layer, before, "closed_layer")
         closes_step = closes_layer & delay(m, self.last_layer, before, "closes_step")
         input_parity, layer_parity = Signal(), Signal()
         m.d.sync += [input_parity.eq(input_parity ^ closes_input), layer_parity.eq(layer_parity ^ closes_step)]
-        step_ends = delay(m, closes_step, 1, "step_ends", init=0)
+        step_ends = under_way(closes_step, 1, "step_ends")
         step_parity = delay(m, layer_parity, 1, "step_parity")
         with m.If(self.stop):
             m.d.sync += [input_parity.eq(0), layer_parity.eq(0)]

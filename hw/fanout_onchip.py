@@ -112,18 +112,22 @@ class Walker(wiring.Component):
         Without ``config.forwarding``: of the operation that comes to the output with the next ``advance``, if one does.
     advance : In(1)
         Moves everything; what is at the output is taken.
+    takes : In(1)
+        Always as ``advance``, from a register of its own near the lists.
     """
 
     def __init__(self, config: CoreConfig):
         self._config = config
-        # Where targets may have to wait they are compared, and a register after the memory comes first.
-        self._compared = not config.forwarding
+        # Where targets may have to wait they are compared, and a register after the memory comes first, and one more
+        # in between where the memory is made of many blocks far apart.
+        self._registers = 0 if config.forwarding else min(2, config.hops)
         #: Cycles from the acceptance of a list by an idle walker to its first entry.
-        self.latency = 1 + MEMORY_LATENCY + self._compared
+        self.latency = 1 + MEMORY_LATENCY + self._registers
         super().__init__({
             "i": In(stream.Signature(FanoutList(config))),
             "write_en": In(1), "write_addr": In(range(config.entries)), "write_data": In(Entry(config)),
-            "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)), "advance": In(1),
+            "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)),
+            "advance": In(1), "takes": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -139,7 +143,7 @@ class Walker(wiring.Component):
 
         current = Signal(FanoutList(self._config), reset_less=True)  # ``start`` is the entry to read next
         walking, ending = Signal(), Signal(init=1)  # ``ending``: this is the last entry, or there is none
-        m.d.comb += [entries.read_addr.eq(current.start), self.i.ready.eq(advance & ending)]
+        m.d.comb += [entries.read_addr.eq(current.start), self.i.ready.eq(self.takes & ending)]
         with m.If(advance):
             start, stop = current.start, current.stop
             m.d.sync += [
@@ -169,11 +173,12 @@ class Walker(wiring.Component):
             return here
 
         entry, behind = entries.read_data, self.behind
-        if self._compared:
-            entry = Signal(Entry(self._config), reset_less=True)
+        for register in range(self._registers):
+            before, entry = entry, Signal(Entry(self._config), name=f"entry_{register}", reset_less=True)
             with m.If(advance):
-                m.d.sync += entry.eq(entries.read_data)
-            coming = operation(entries.read_data, brought[-2])
+                m.d.sync += entry.eq(before)
+        if self._registers:
+            coming = operation(before, brought[-2])
             m.d.comb += [
                 behind.bank.eq(coming.bank),
                 behind.row.eq(coming.entry.row),
@@ -196,20 +201,22 @@ class FanoutOnChip(wiring.Component):
     load_directory, load_entry : In(1)
     load_addr : In, load_data : In
         One directory word or entry a cycle.
-    o : Out(Operation), o_valid : Out(1), behind : Out(Target), advance : In(1)
+    o : Out(Operation), o_valid : Out(1), behind : Out(Target), advance : In(1), takes : In(1)
         See :class:`Walker`.
     """
 
     def __init__(self, config: CoreConfig):
         self._config = config
         #: Events that may still come when ``ready`` is decided: one in each cycle until it shows, passes the registers
-        #: of the tree that joins all lanes, and is seen in what the broadcaster sends, here and in the relays.
-        self.slack = 2 + 2 * config.hops
+        #: of the tree that joins all lanes, and is seen in what the broadcaster sends, with more than one hop a cycle
+        #: later, here and in the relays.
+        self.slack = 2 + 2 * config.hops + (config.hops > 1)
         super().__init__({
             "event": In(Event(config)), "valid": In(1), "ready": Out(1),
             "load_directory": In(1), "load_entry": In(1),
             "load_addr": In(max(config.source_bits, config.entry_bits)), "load_data": In(config.directory_bits),
-            "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)), "advance": In(1),
+            "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)),
+            "advance": In(1), "takes": In(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -230,8 +237,9 @@ class FanoutOnChip(wiring.Component):
             directory.write_en.eq(self.load_directory),
             directory.write_addr.eq(self.load_addr),
             directory.write_data.eq(self.load_data),
-            queue.i.payload.eq(directory.o),
-            queue.i.valid.eq(directory.o_valid),
+            # A block RAM may be far from the queue.
+            queue.i.payload.eq(delay(m, directory.o, self._config.hops > 1, "list")),
+            queue.i.valid.eq(delay(m, directory.o_valid, self._config.hops > 1, "list_valid", init=0)),
             walker.write_en.eq(self.load_entry),
             walker.write_addr.eq(self.load_addr),
             walker.write_data.weight.eq(self.load_data[:8]),
@@ -244,6 +252,7 @@ class FanoutOnChip(wiring.Component):
             self.o_valid.eq(walker.o_valid),
             self.behind.eq(walker.behind),
             walker.advance.eq(self.advance),
+            walker.takes.eq(self.takes),
         ]
 
         # Places are taken when an event comes, before it is known whether it has a list here.

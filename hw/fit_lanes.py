@@ -13,7 +13,7 @@ from rich.table import Table
 from golden.fanout import compile, predict_cycles
 from golden.network import FixedNetwork
 from hw.boards import BOARDS
-from hw.cell_egru import CellEgru
+from hw.cell_egru import stages
 from hw.config import CoreConfig
 from hw.fit import FULL, RESOURCES, Estimate, estimate
 from hw.vendor import DEVICES, Device
@@ -178,7 +178,7 @@ def cycles_a_step(network: FixedNetwork, config: CoreConfig) -> float:
         outputs = 0 if network.readout is None else network.readout.units
         updates = UPDATE * sum(layer.units for layer in network.layers) + READ * outputs
         return walked + EVENT * ACTIVITY * network.source_count + updates
-    loop = LOOP + CellEgru.LATENCY + HOP * (config.hops - 1)
+    loop = LOOP + stages(config).latency + HOP * (config.hops - 1)
     return walked + loop * len(network.layers)
 
 

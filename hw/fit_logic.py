@@ -7,7 +7,7 @@ Widths come from the layouts that the hardware is built with. How much logic goe
 from __future__ import annotations
 
 from golden.fixed import GATES
-from hw.cell_egru import CellEgru
+from hw.cell_egru import stages
 from hw.cell_group import CellGroup
 from hw.config import CoreConfig
 from hw.event import Drain, Event, FanoutList, JobTag, Operation, Result
@@ -57,11 +57,11 @@ def _queue(config: CoreConfig) -> Sizes:
 
 
 def _lane(config: CoreConfig) -> Sizes:
-    stages = 3 + (not config.forwarding)
+    registers = 3 + (not config.forwarding) * (1 + (config.hops > 1))
     operation = Operation(config).size
     return {
         "one": 1,
-        "buses": LaneWrite(config).size + 3 * Event(config).size + stages * operation,
+        "buses": LaneWrite(config).size + 3 * Event(config).size + registers * operation,
         "sum": config.acc_bits,
         "drains": Drain(config).size,
         "split": config.acc_bits * config.split_banks,
@@ -71,14 +71,14 @@ def _lane(config: CoreConfig) -> Sizes:
 
 def _cell_unit(config: CoreConfig) -> Sizes:
     lanes = config.lanes_per_cell
-    stages = CellEgru.LATENCY + 3 + (lanes > 1) + 2 * (config.hops - 1)
+    depth = stages(config).latency + 3 + (lanes > 1) + 2 * (config.hops - 1)
     return {
         "one": 1,
         "sum": config.acc_bits,
         "choice": (lanes - 1) * len(GATES) * config.acc_bits,
         "chosen": _chosen(config) * len(GATES) * config.acc_bits,
         "lanes": lanes * (config.row_bits + config.marker_bits),
-        "stages": stages * (config.unit_bits + JobTag(config).size),
+        "stages": depth * (config.unit_bits + JobTag(config).size),
         "results": Result(config).size * CellGroup.RESULTS_DEPTH / 16,
         "hops": (config.hops - 1) * Result(config).size,
         "layers": config.layers * 5 * len(GATES),

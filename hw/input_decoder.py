@@ -11,6 +11,18 @@ from hw.load_bus import NetworkDescription
 from hw.queue import Queue
 
 
+class ComparedBeat(data.StructLayout):
+    """An input beat and what it is compared with: ``layers_before`` are the layers but the first that begin at or
+    before its source.
+    """
+
+    def __init__(self, config: CoreConfig):
+        super().__init__({
+            "beat": InputBeat(config), "named": 1, "has_value": 1, "is_input": 1, "before_end": 1,
+            "layers_before": max(1, config.layers - 1),
+        })  # fmt: skip
+
+
 class CheckedBeat(data.StructLayout):
     """An input beat and what the network says of it.
 
@@ -61,7 +73,7 @@ class InputDecoder(wiring.Component):
     """Turn input beats into events and ends of steps; drop what is outside the network.
 
     One beat a cycle, or two cycles for a beat that both carries an event and ends a step; in a compact core one cycle
-    more. Latency one cycle, two with more than one hop.
+    more. Latency one cycle; with more than one hop four, two of them in a queue behind all comparisons.
 
     Members
     -------
@@ -112,24 +124,40 @@ class InputDecoder(wiring.Component):
                 units_end.eq(last_layer.source + last_layer.units),
             ]
 
-        # On the way in: what the network says of the beat. A restored source belongs to the last layer that begins at
-        # or before it; each of these but the first turns the parity.
-        beat, checked = self.i.payload, queue.i.payload
-        source, restores = beat.index[: INDEX_BITS - 1], beat.index[INDEX_BITS - 1]
-        is_input = source < network.inputs
-        is_event = checked.named & checked.inside & (beat.value != 0)
-        layers_before = Cat(
-            is_egru[layer] & (source >= network.layers[layer].source) for layer in range(1, config.layers)
-        )
+        # On the way in: what the beat is compared with, ...
+        compared = stream.Signature(ComparedBeat(config)).flip().create()
+        found, source = compared.payload, self.i.payload.index[: INDEX_BITS - 1]
         m.d.comb += [
-            checked.beat.eq(beat),
-            checked.named.eq(beat.index != NULL_INDEX),
-            checked.inside.eq(Mux(restores, ~is_input & (source < units_end), is_input)),
+            found.beat.eq(self.i.payload),
+            found.named.eq(self.i.payload.index != NULL_INDEX),
+            found.has_value.eq(self.i.payload.value != 0),
+            found.is_input.eq(source < network.inputs),
+            found.before_end.eq(source < units_end),
+            found.layers_before.eq(
+                Cat(is_egru[layer] & (source >= network.layers[layer].source) for layer in range(1, config.layers))
+            ),
+            compared.valid.eq(self.i.valid),
+            self.i.ready.eq(compared.ready),
+        ]
+        if config.hops > 1:
+            m.submodules.arrivals = arrivals = Queue(shape=ComparedBeat(config), depth=2)
+            wiring.connect(m, wiring.flipped(compared), arrivals.i)
+            compared = arrivals.o
+
+        # ... and what the network says of it. A restored source belongs to the last layer that begins at or before it;
+        # each of these but the first turns the parity.
+        found, checked = compared.payload, queue.i.payload
+        restores = found.beat.index[INDEX_BITS - 1]
+        is_event = checked.named & checked.inside & found.has_value
+        m.d.comb += [
+            checked.beat.eq(found.beat),
+            checked.named.eq(found.named),
+            checked.inside.eq(Mux(restores, ~found.is_input & found.before_end, found.is_input)),
             checked.plain.eq(~restores & is_event),
             checked.restored.eq(restores & is_event),
-            checked.layer_parity.eq(layers_before.xor()),
-            queue.i.valid.eq(self.i.valid),
-            self.i.ready.eq(queue.i.ready),
+            checked.layer_parity.eq(found.layers_before.xor()),
+            queue.i.valid.eq(compared.valid),
+            compared.ready.eq(queue.i.ready),
         ]
 
         # On the way out: what the state of the core says, and the event.
@@ -161,7 +189,7 @@ class InputDecoder(wiring.Component):
             event.bank.eq(self.bank ^ (restores & now.layer_parity)),
             event.group.eq(Mux(restores, config.restore_group, 0)),
             self.ending.eq(now.beat.user),
-            self.empty.eq(queue.empty),
+            self.empty.eq(queue.empty & (arrivals.empty if config.hops > 1 else 1)),
             # The beat leaves with its last part, or at once if it has none.
             leaves.eq(Mux(has_event, self.o.ready & ~now.beat.last, self.o.ready | ~ends)),
             queue.o.ready.eq(leaves),

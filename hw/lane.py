@@ -80,6 +80,7 @@ class Lane(wiring.Component):
         target = accumulators.i.payload
         # What moves the walk is known a cycle before, and kept near it, too.
         m.submodules.advance_relay = advance_relay = Relay(1)
+        m.submodules.takes_relay = takes_relay = Relay(1)
         is_entry = Signal()
         m.d.comb += [
             is_entry.eq(operation.kind == EventKind.EVENT),
@@ -87,6 +88,8 @@ class Lane(wiring.Component):
             # A marker, too, waits until the entry before it goes.
             advance_relay.i.eq(accumulators.will_be_ready),
             fanout.advance.eq(advance_relay.o),
+            takes_relay.i.eq(accumulators.will_be_ready),
+            fanout.takes.eq(takes_relay.o),
             target.bank.eq(operation.bank),
             target.row.eq(operation.entry.row),
             target.gate.eq(operation.entry.gate),

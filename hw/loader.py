@@ -94,7 +94,7 @@ class Loader(wiring.Component):
         comes = delay(m, self.i.valid & ~self.restart, 1, "comes", init=0)
         word, found = delay(m, coming, 1, "word"), check.found
         valid = delay(m, comes & ~self.restart, 1, "valid", init=0)
-        m.d.comb += [check.word.eq(coming), checksum.word.eq(coming), check.checksum.eq(checksum.crc)]
+        m.d.comb += [check.word.eq(self.i.payload), checksum.word.eq(coming), check.checksum.eq(checksum.crc)]
 
         started = Signal()  # BEGIN came
         failed = Signal()
@@ -152,8 +152,9 @@ class Loader(wiring.Component):
 
         with m.FSM():
             with m.State("HEADER"):
-                m.d.comb += in_header.eq(1)
                 kind = found.kind
+                # After a failure, too, where it changes nothing: one comparison less.
+                m.d.comb += [in_header.eq(1), checksum.restart.eq(valid & kind.begin)]
                 with m.If(takes):
                     m.d.sync += [
                         record.code.eq(word[24:28]),
@@ -163,7 +164,7 @@ class Loader(wiring.Component):
                         record.remaining.eq(word[:16]),
                     ]
                     m.next = "ADDRESS"
-                    m.d.comb += [checksum.takes.eq(~kind.end & ~kind.state), checksum.restart.eq(kind.begin)]
+                    m.d.comb += checksum.takes.eq(~kind.end & ~kind.state)
                     with m.If(kind.begin & in_order):
                         m.d.sync += [started.eq(1), self.loaded.eq(0)]
                 restart()

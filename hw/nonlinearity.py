@@ -12,14 +12,16 @@ from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory
 class Nonlinearity(wiring.Component):
     """Evaluate a table of :mod:`golden.fixed`: ``base + round(slope * fraction / 128)``.
 
-    One value a cycle, latency 4, no stalls. The product is small enough to be added up from its parts, an adder a
-    cycle, sooner than through a multiplier with its own registers. ``value`` comes out of the last adder: whoever takes
-    it has a register there.
+    One value a cycle, no stalls, latency 4, or 5 with a register behind the table. The product is small enough to be
+    added up from its parts, an adder a cycle, sooner than through a multiplier with its own registers. ``value`` comes
+    out of the last adder: whoever takes it has a register there.
 
     Parameters
     ----------
     table : golden.fixed.Table
         512 segments over [-8, 8).
+    far : bool
+        Whether the table is not next to the adders, as in a core that fills its device.
 
     Members
     -------
@@ -27,10 +29,10 @@ class Nonlinearity(wiring.Component):
     value : Out(signed(16)), Q0.15
     """
 
-    LATENCY = MEMORY_LATENCY + 2
+    LATENCY = MEMORY_LATENCY + 2  #: one more if ``far``
 
-    def __init__(self, table: fixed.Table):
-        self._table = table
+    def __init__(self, table: fixed.Table, *, far: bool = False):
+        self._table, self._far = table, far
         super().__init__({"pre": In(signed(fixed.PRE_BITS)), "value": Out(signed(16))})
 
     def elaborate(self, platform):
@@ -47,7 +49,8 @@ class Nonlinearity(wiring.Component):
         m.d.comb += segments.read_addr.eq(self.pre[fixed.FRACTION_BITS :])
 
         # base * 128 + 64 + slope * fraction, as a tree of sums: 64 rounds half up.
-        segment, fraction = segments.read_data, delay(m, self.pre[: fixed.FRACTION_BITS], MEMORY_LATENCY, "fraction")
+        segment, fraction = delay(m, segments.read_data, self._far, "segment"), self.pre[: fixed.FRACTION_BITS]
+        fraction = delay(m, fraction, MEMORY_LATENCY + self._far, "fraction")
         half = Const(1 << (fixed.FRACTION_BITS - 1), fixed.FRACTION_BITS)
         terms = [Cat(half, segment.base).as_signed()]
         terms += [Mux(bit, segment.slope, 0) << k for k, bit in enumerate(fraction)]

@@ -19,7 +19,7 @@ class OutputQueue(wiring.Component):
     Members
     -------
     i : In(OutputItem), valid : In(1), ready : Out(1)
-        An item may come in the cycle after one that was ``ready``.
+        An item may come in the cycle after one that was ``ready``, with more hops one cycle later.
     o : Out(stream.Signature(OutputItem))
     empty : Out(1)
     """
@@ -43,8 +43,8 @@ class OutputQueue(wiring.Component):
             queue.i.payload.eq(delay(m, self.i, way, "coming")),
             queue.i.valid.eq(delay(m, self.valid, way, "comes", init=0)),
             self.empty.eq(held == 0),
-            # One of the ``depth + 1`` places is for what comes now, and is not counted yet.
-            self.ready.eq(held < depth),
+            # Of the ``depth + 1`` places some are for what comes now, or is decided already, and not counted yet.
+            self.ready.eq(held < depth - way),
         ]
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         return m

@@ -27,6 +27,7 @@ def describe(
     paths: Collection[str],
     parts: Iterable[Component],
     tools: Mapping[str, str],
+    options: Sequence[str],
     seconds: Mapping[str, float],
     estimate: Estimate | None = None,
 ) -> dict[str, Any]:
@@ -44,8 +45,8 @@ def describe(
         All seeds tried.
     paths : collection of str
         Paths of the design's modules.
-    parts, tools, seconds
-        Area of each component, versions of the tools, run time of each stage.
+    parts, tools, options, seconds
+        Area of each component, versions of the tools, nextpnr's options, run time of each stage.
     estimate : Estimate
         What was expected before.
     """
@@ -72,6 +73,7 @@ def describe(
         "estimate": None if estimate is None else _compared(estimate, best),
         "components": [asdict(part) for part in parts],
         "tools": dict(tools),
+        "options": list(options),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
     }  # fmt: skip
 

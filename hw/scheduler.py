@@ -48,10 +48,11 @@ class Scheduler(wiring.Component):
         config, job, lanes = self._config, self.job, self._config.lanes_per_cell
 
         # Of each lane: whether it has units left, the row of the next, whether that is the last, whether it may go.
-        pending, last, eligible = Signal(lanes), Signal(lanes), Signal(lanes)
-        rows = [Signal(config.row_bits, name=f"row_{lane}") for lane in range(lanes)]
-        left = Signal(range((lanes << config.row_bits) + 1))  # units of the job
-        last_row, one_left = Signal(config.row_bits), Signal()
+        # What a job sets at its start is not reset.
+        pending, eligible, last = Signal(lanes), Signal(lanes), Signal(lanes, reset_less=True)
+        rows = [Signal(config.row_bits, name=f"row_{lane}", reset_less=True) for lane in range(lanes)]
+        left = Signal(range((lanes << config.row_bits) + 1), reset_less=True)  # units of the job
+        last_row, one_left = Signal(config.row_bits, reset_less=True), Signal(reset_less=True)
 
         # The first lane of those that may: each finds out for itself.
         grants, granting = Signal(lanes), Signal()
@@ -72,9 +73,11 @@ class Scheduler(wiring.Component):
             m.d.sync += [drain.valid.eq(grants[lane]), drain.bank.eq(job.bank)]
             m.d.comb += drain.row.eq(delay(m, rows[lane], 1, f"drain_row_{lane}"))
         # Which unit it is is needed later than that there is one.
+        lane_granted, row_granted = (Signal.like(port, reset_less=True) for port in (self.lane, self.row))
+        m.d.comb += [self.lane.eq(lane_granted), self.row.eq(row_granted)]
         for lane, drain in enumerate(self.drain):
             with m.If(drain.valid):
-                m.d.sync += [self.lane.eq(lane), self.row.eq(drain.row)]
+                m.d.sync += [lane_granted.eq(lane), row_granted.eq(drain.row)]
 
         # A count of markers is ahead of the need if their difference, modulo the width, is not negative.
         ready, still_pending = Signal(lanes), Signal(lanes)

@@ -22,7 +22,7 @@ class Sequencer(wiring.Component):
     start : Out(1), job : Out(Job)
         A new job; ``job`` stays until every cell unit is idle.
     cells_idle : In(1)
-        Every cell unit has granted all units of the job; does not count for ``JOB_LATENCY`` cycles from its start on.
+        Every cell unit has granted all units of the job; does not count for ``job_latency`` cycles from its start on.
     sweep : Out(Drain)
         After reset: rows to clear in every lane.
     input_end : In(1), input_ending : In(1)
@@ -41,12 +41,11 @@ class Sequencer(wiring.Component):
         The next step starts from the states in memory rather than from 0.
     """
 
-    #: Cycles until cell units that a job was given to are seen to be busy: it passes the relay of each and sets its
-    #: scheduler to work, and a register follows that joins them all.
-    JOB_LATENCY = 3
-
     def __init__(self, config: CoreConfig):
         self._config = config
+        #: Cycles until cell units that a job was given to are seen to be busy: it passes a register if they are far,
+        #: the relay of each, and sets its scheduler to work, and a register follows that joins them all.
+        self.job_latency = 3 + (config.hops > 1)
         super().__init__({
             "network": In(NetworkDescription(config)),
             "start": Out(1), "job": Out(Job(config)), "cells_idle": In(1), "sweep": Out(Drain(config)),
@@ -110,7 +109,7 @@ class Sequencer(wiring.Component):
         gate_bits = GATE_BITS if config.compact else 0
         rows_swept = Signal(config.row_bits + 1 + gate_bits)
         started = [self.start]
-        for _ in range(self.JOB_LATENCY - 1):
+        for _ in range(self.job_latency - 1):
             started.append(delay(m, started[-1], 1, f"started_{len(started)}", init=0))
         just_started = Cat(started).any()
         with m.FSM():

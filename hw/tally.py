@@ -14,7 +14,8 @@ from hw.vendor.generic import MEMORY_LATENCY, PipelinedMemory, Relay
 COUNTER_BITS = 48
 LOW_BITS = 12  #: of a count that are never in memory
 HIGH_BITS = COUNTER_BITS - LOW_BITS
-NEIGHBOURS = 4  #: counters that are told of moves, and cleared, by registers of their own, near them
+#: As many counters as these bits tell apart are told of moves, and cleared, by registers of their own, near them.
+NEIGHBOUR_BITS = 2
 
 
 def slots(counters: int) -> int:
@@ -48,8 +49,9 @@ class Tally(wiring.Component):
         If there are more counters than carries can be moved for in time.
     """
 
-    #: A read begins every second cycle and takes four; the next one counts if one meets a move of the same counter.
-    LATENCY = MEMORY_LATENCY + 6
+    #: A read begins every second cycle and takes up to seven, by the levels of its choice among counters; the next one
+    #: counts if one meets a move of the same counter.
+    LATENCY = MEMORY_LATENCY + 9
 
     def __init__(self, most: Sequence[int]):
         self._most = most
@@ -80,30 +82,34 @@ class Tally(wiring.Component):
         m.d.comb += highs.read_addr.eq(address)
         words = [Cat(low, held, carried) for low, held, carried in zip(lows, in_memory, carries, strict=True)]
         words += [words[0]] * (self._slots - len(words))
-        # In two steps, as there may be hundreds: one out of each block, then one of the blocks.
-        low_bits, chosen = (len(slot) + 1) // 2, []
-        for k in range(0, len(words), 1 << low_bits):
-            block = words[k : k + (1 << low_bits)]
-            m.submodules[f"place_{k}"] = place = Relay(low_bits)
-            chosen.append(Signal(max(map(len, block)), name=f"block_{k}", reset_less=True))
-            m.d.comb += place.i.eq(coming[:low_bits])
-            m.d.sync += chosen[-1].eq(Array(block)[place.o])
-        word = Signal(LOW_BITS + 1 + max(carry_bits), reset_less=True)
-        m.d.sync += word.eq(Array(chosen)[delay(m, address[low_bits:], 1, "block")])
+        # One of four neighbours, then one of four of these, and so on, as there may be hundreds and they are far apart.
+        levels = max(2, (len(slot) + 1) // 2)
+        for level in range(levels):
+            place, chosen = coming[2 * level : 2 * level + 2], []
+            for k in range(0, len(words), 4):
+                block = words[k : k + 4]
+                m.submodules[f"place_{level}_{k}"] = own = Relay(len(place))
+                m.d.comb += own.i.eq(delay(m, place, level, f"place_{level}_{k}_before"))
+                chosen.append(Signal(max(map(len, block)), name=f"block_{level}_{k}", reset_less=True))
+                m.d.sync += chosen[-1].eq(Array(block)[own.o] if len(place) else block[0])
+            words = chosen
+        word = words[0]
 
         # The word of the counter, and its high bits from memory, as both were in one cycle.
         low, held, carried = word[:LOW_BITS], word[LOW_BITS], word[LOW_BITS + 1 :]
         high = Signal(HIGH_BITS, reset_less=True)
-        m.d.sync += high.eq(Mux(held, highs.read_data, 0) + carried)
-        looked_at = delay(m, address, MEMORY_LATENCY + 1, "looked_at")
-        is_read = delay(m, reading, MEMORY_LATENCY + 1, "is_read")
+        read_data = delay(m, highs.read_data, levels - 2, "read_data")
+        m.d.sync += high.eq(Mux(held, read_data, 0) + carried)
+        read_cycles = MEMORY_LATENCY + levels - 1
+        looked_at = delay(m, address, read_cycles, "looked_at")
+        is_read = delay(m, reading, read_cycles, "is_read")
         has_carries = Signal(reset_less=True)
         m.d.sync += has_carries.eq(carried.any())
         taken = delay(m, carried, 1, "taken")
 
         # A move that began before the counts were cleared must not end after it.
         cleared = [delay(m, self.clear, 1, "clear", init=0)]
-        for cycle in range(MEMORY_LATENCY + 1):
+        for cycle in range(read_cycles):
             cleared.append(delay(m, cleared[-1], 1, f"cleared_{cycle}", init=0))
         move = Signal(data.StructLayout({"valid": 1, "counter": len(address), "carries": len(carried)}))
         m.d.comb += [
@@ -119,20 +125,27 @@ class Tally(wiring.Component):
 
         # A word must not be read in the cycle in which it is written.
         writes_here = highs.write_en & (highs.write_addr == address)
-        meets = delay(m, writes_here, MEMORY_LATENCY + 1, "meets")
+        meets = delay(m, writes_here, read_cycles, "meets")
         count = Cat(delay(m, low, 1, "low_read"), high)
         with m.If(is_read & ~meets):
             m.d.sync += self.count.eq(count)
 
         for k, limit in enumerate(self._most):
-            if k % NEIGHBOURS == 0:
+            if k % (1 << NEIGHBOUR_BITS) == 0:
                 m.submodules[f"clear_{k}"] = clear = Relay(1)
-                m.submodules[f"move_{k}"] = moving = Relay(move.shape())
-                m.d.comb += [clear.i.eq(self.clear), moving.i.eq(move)]
+                m.submodules[f"move_{k}"] = moving = Relay(
+                    data.StructLayout({"valid": 1, "neighbour": NEIGHBOUR_BITS, "carries": len(carried)})
+                )
+                m.d.comb += [
+                    clear.i.eq(self.clear),
+                    moving.i.valid.eq(move.valid & (move.counter >> NEIGHBOUR_BITS == k >> NEIGHBOUR_BITS)),
+                    moving.i.neighbour.eq(move.counter),
+                    moving.i.carries.eq(move.carries),
+                ]
             total = Signal(range((1 << LOW_BITS) + limit), name=f"total_{k}")
             moved = Signal(len(carries[k]), name=f"moved_{k}")
             m.d.comb += total.eq(lows[k] + self.increments[f"of_{k}"])
-            with m.If(moving.o.valid & (moving.o.counter == k)):
+            with m.If(moving.o.valid & (moving.o.neighbour == k % (1 << NEIGHBOUR_BITS))):
                 m.d.comb += moved.eq(moving.o.carries)
                 m.d.sync += in_memory[k].eq(1)
             m.d.sync += [lows[k].eq(total), carries[k].eq(carries[k] - moved + total[LOW_BITS:])]

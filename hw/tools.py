@@ -72,6 +72,13 @@ def tool_version(path: str) -> str:
     return version[0]
 
 
+@functools.cache
+def has_option(name: str, option: str) -> bool:
+    """Return whether a tool lists an option in its help: what it was built with decides on some."""
+    done = subprocess.run([*find_tool(name), "--help"], capture_output=True, text=True)
+    return re.search(rf"(?<!\S){re.escape(option)}(?!\S)", done.stdout + done.stderr) is not None
+
+
 def tool_versions(names: Sequence[str]) -> dict[str, str]:
     """Return the versions of those tools that tell one."""
     return {name: tool_version(*find_tool(name)) for name in names if name in VERSIONS}

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from golden.fixed import GATES
 from golden.image import MAGIC, VERSION, Kind
 from hw.config import CoreConfig
+from hw.vendor.generic import Relay
 
 DESCRIPTION_BITS = 3  #: of an address in the description of a network or a layer
 #: Fields of a network's record, in its order.
@@ -71,12 +72,12 @@ class Findings(data.Struct):
 class WordCheck(wiring.Component):
     """Compare a word with all that it could be compared with.
 
-    One word a cycle, latency one cycle.
+    One word a cycle, latency two cycles.
 
     Members
     -------
     word : In(32), checksum : In(32)
-        The checksum of what came before.
+        The checksum of what came before, a cycle later.
     found : Out(Findings)
     """
 
@@ -86,21 +87,28 @@ class WordCheck(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, word = self._config, self.word
+        config = self._config
         found = Signal(Findings, reset_less=True)
-        base, count, row_bits = word[:16], word[16:], config.rows.bit_length()
+        # So many comparisons that each kind of them has the word in registers of its own.
+        copies = []
+        for name in ("codes", "values", "sizes", "rows"):
+            m.submodules[f"word_of_{name}"] = relay = Relay(32)
+            m.d.comb += relay.i.eq(self.word)
+            copies.append(relay.o)
+        code, value, word, rows = copies
+        base, count, row_bits = rows[:16], rows[16:], config.rows.bit_length()
         limits = (config.sources, config.layers, 1, config.rows, config.sources, 65535)
         m.d.comb += self.found.eq(found)
         m.d.sync += [
-            found.no_header.eq(word[28:].any() | (word[:16] == 0)),
-            *(found.kind[name].eq(Cat(word[24:28] == code for code in codes).any()) for name, codes in KINDS.items()),
-            found.owner.lane.eq(word[16:24] < config.lanes),
-            found.owner.cell.eq(word[16:24] < config.cell_units),
-            found.owner.layer.eq(word[16:24] < config.layers),
+            found.no_header.eq(code[28:].any() | (code[:16] == 0)),
+            *(found.kind[name].eq(Cat(code[24:28] == one for one in codes).any()) for name, codes in KINDS.items()),
+            found.owner.lane.eq(code[16:24] < config.lanes),
+            found.owner.cell.eq(code[16:24] < config.cell_units),
+            found.owner.layer.eq(code[16:24] < config.layers),
             *(found.inside[name].eq(word < depth) for name, depth in memory_depths(config).items()),
-            found.is_magic.eq(word == MAGIC),
-            found.is_version.eq(word == VERSION),
-            found.is_config.eq(word == config.config_id),
+            found.is_magic.eq(value == MAGIC),
+            found.is_version.eq(value == VERSION),
+            found.is_config.eq(value == config.config_id),
             found.has_wide_sums.eq(word <= config.acc_bits),
             *(
                 found.network[name].eq((word <= most) & (word.any() | (name == "readout")))
@@ -113,10 +121,10 @@ class WordCheck(wiring.Component):
                 & (count <= config.rows)
                 & (base[:row_bits] + count[:row_bits] <= config.rows)
             ),
-            found.has_row.eq(word[10:26] < config.rows),
+            found.has_row.eq(rows[10:26] < config.rows),
             found.is_description.eq(~word[DESCRIPTION_BITS:].any()),
-            found.has_forward.eq(word[:16].any()),
-            found.has_recurrent.eq(word[:16] != count),
-            found.is_checksum.eq(word == self.checksum),
+            found.has_forward.eq(base.any()),
+            found.has_recurrent.eq(base != count),
+            found.is_checksum.eq(value == self.checksum),
         ]
         return m

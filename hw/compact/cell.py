@@ -170,9 +170,9 @@ class Cell(wiring.Component):
         m.d.comb += shifted.eq((self.total << fixed.SHIFT_GUARD) >> self.shift)
         with m.If(step == ARGUMENT_AT):
             m.d.comb += shifted.eq(total[:SUM_BITS].as_signed())
-        narrow = saturate(shifted, fixed.PRE_BITS)
+        narrow = saturate(m, shifted, fixed.PRE_BITS)
         with m.If(scales | (step == ARGUMENT_AT)):
-            m.d.sync += scaled.eq(Mux(wide, saturate(shifted, fixed.ADDEND_BITS), narrow))
+            m.d.sync += scaled.eq(Mux(wide, saturate(m, shifted, fixed.ADDEND_BITS), narrow))
 
     def _look_up(self, m, step, scaled):
         """Return the node of the table at the beginning of the argument's segment, then that at its end."""

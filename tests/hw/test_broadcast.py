@@ -146,16 +146,25 @@ def random_jobs(count):
     return jobs
 
 
+def is_far():
+    """Return whether the component under test has more than one hop."""
+    return int(cocotb.plusargs["hops"]) > 1
+
+
 class Log:
-    """Watch the broadcaster in every cycle: the rules that hold at each, and what it sent."""
+    """Watch the broadcaster in every cycle: the rules that hold at each, and what it sent.
+
+    With more than one hop results look for room a cycle earlier.
+    """
 
     def __init__(self, dut, pins):
         self.broadcast, self.output = [], []
         self.job_of_broadcast, self.job_of_output = [], []
         self.jobs_ended = 0
         self._pins, self._clock = pins, dut.clk
-        self._ready = [False, False]  # lanes were, two cycles ago, for the event that comes now, and one cycle ago
-        self._output_ready = False  # one cycle ago
+        self._late = is_far()
+        self._ready = [False] * 3  # lanes were, three cycles ago, two (for an event that comes now), and one
+        self._output_ready = [False] * 2  # two cycles ago and one
         self._final = [False] * CONFIG.cell_units
         self._was_busy = False  # with results or the end of their layer, in the cycle before
         self._was_allowed = False  # input was, in the cycle before
@@ -167,10 +176,12 @@ class Log:
         while True:
             await RisingEdge(self._clock)
             if get("valid"):
-                assert self._ready[0], "an event was sent though a lane had no room"
-                self.broadcast.append(get("event"))
+                event = get("event")
+                is_result = event.kind == EventKind.EVENT and event.group != 0
+                assert self._ready[1 - (self._late and is_result)], "an event was sent though a lane had no room"
+                self.broadcast.append(event)
                 self.job_of_broadcast.append(self._chosen_in)
-            self._ready, self._chosen_in = [self._ready[1], bool(get("lanes_ready"))], self.jobs_ended
+            self._ready, self._chosen_in = [*self._ready[1:], bool(get("lanes_ready"))], self.jobs_ended
 
             busy = all(self._final)
             for unit in range(CONFIG.cell_units):
@@ -183,7 +194,7 @@ class Log:
                     self._final[unit] = True
             taken_input = get("input__valid") and get("input__ready")
             if taken_input:
-                assert self._was_allowed and self._ready[0] and not self._was_busy and self._since_end >= 3
+                assert self._was_allowed and self._ready[1] and not self._was_busy and self._since_end >= 3
                 kind = get("input__payload").kind
             self._since_end += 1
             self._was_allowed = get("input_allowed")
@@ -191,10 +202,13 @@ class Log:
             if get("input_end"):
                 self._since_end = 0
             if get("output_valid"):
-                assert self._output_ready, "a result was sent though the output had no room"
-                self.output.append(get("output"))
+                item = get("output")
+                assert self._output_ready[1 - (self._late and not item.end)], (
+                    "a result was sent though the output had no room"
+                )
+                self.output.append(item)
                 self.job_of_output.append(self.jobs_ended)
-            self._output_ready = bool(get("output_ready"))
+            self._output_ready = [self._output_ready[1], bool(get("output_ready"))]
             ended_readout = get("output_valid") and get("output").end
             self._was_busy = busy
             if get("layer_end") or ended_readout:
@@ -275,7 +289,10 @@ def is_subsequence(items, sequence):
 
 @cocotb.test()
 async def sends_one_item_a_cycle(dut):
-    """A job of two cell units with 5 events each and an end: 11 cycles; an empty result takes none of the others'."""
+    """A job of two cell units with 5 events each and an end: 11 cycles; an empty result takes none of the others'.
+
+    With more than one hop each of them sends every other cycle, and the end comes up to two cycles later.
+    """
     pins = Pins(dut, Broadcaster(CONFIG))
     cells = [StreamSource(dut, f"results__{unit}", Result(CONFIG)) for unit in range(CONFIG.cell_units)]
     await start(dut)
@@ -290,13 +307,21 @@ async def sends_one_item_a_cycle(dut):
         sent.append(pins.get("valid"))
         await pins.cycle()
     # The end follows in the cycle after the last result, which the empty one may be.
-    assert sent[:10] == [1] * 10 and sum(sent[10:12]) == 1 and sum(sent) == 11
+    assert sent[:10] == [1] * 10 and sum(sent[10 : 14 if is_far() else 12]) == 1 and sum(sent) == 11
 
 
 def test_decoder(simulate):
     simulate(InputDecoder(CONFIG), only="decodes_every_beat|takes_a_beat")
 
 
+def test_decoder_with_hops(simulate):
+    simulate(InputDecoder(replace(CONFIG, hops=2)), only="decodes_every_beat")
+
+
 @pytest.mark.parametrize("hops", [1, 2])
 def test_broadcaster(simulate, hops):
-    simulate(Broadcaster(replace(CONFIG, hops=hops)), only="keeps_every_step_whole|sends_one_item")
+    simulate(
+        Broadcaster(replace(CONFIG, hops=hops)),
+        only="keeps_every_step_whole|sends_one_item",
+        parameters={"hops": hops},
+    )

@@ -5,13 +5,16 @@ import numpy as np
 
 from golden import fixed
 from golden.fixed import GATES
-from hw.cell_egru import CellEgru, Rescale
+from hw.cell_egru import CellEgru, Rescale, stages
 from hw.config import CoreConfig
 from tests.hw.bench import start
 from tests.hw.pins import Pins, Together
 
-RESCALES = {"narrow": (20, fixed.PRE_BITS), "wide": (32, fixed.ADDEND_BITS)}  #: acc_bits, bits
+RESCALES = {  #: acc_bits, bits, and whether there is a register more
+    "narrow": (20, fixed.PRE_BITS, False), "wide": (32, fixed.ADDEND_BITS, False), "far": (24, fixed.PRE_BITS, True),
+}  # fmt: skip
 CELLS = {8: 24, 12: 20, 15: 28, 16: 32}  #: y_bits: acc_bits
+HOPS = {12: 2, 15: 3}  #: y_bits: hops, where not 1
 VECTORS = 3000
 BLOCK = 100  # vectors that share their shifts, as the units of a layer do
 
@@ -19,13 +22,13 @@ BLOCK = 100  # vectors that share their shifts, as the units of a layer do
 def config(y_bits):
     return CoreConfig(
         lanes=1, cell_units=1, rows=4, entries=16, sources=16, layers=1,
-        y_bits=y_bits, value_bits=17, acc_bits=CELLS[y_bits],
+        y_bits=y_bits, value_bits=17, acc_bits=CELLS[y_bits], hops=HOPS.get(y_bits, 1),
     )  # fmt: skip
 
 
 def parts():
     return Together(
-        **{name: Rescale(acc_bits=acc, bits=bits) for name, (acc, bits) in RESCALES.items()},
+        **{name: Rescale(acc_bits=acc, bits=bits, far=far) for name, (acc, bits, far) in RESCALES.items()},
         **{f"cell_{y_bits}": CellEgru(config(y_bits)) for y_bits in CELLS},
     )
 
@@ -34,8 +37,8 @@ def parts():
 @cocotb.parametrize(name=list(RESCALES))
 async def rescales_and_saturates(dut, name):
     """What comes in has half a step in it, which the oracle adds."""
-    acc_bits, bits = RESCALES[name]
-    pins = Pins(dut, Rescale(acc_bits=acc_bits, bits=bits), f"{name}__")
+    acc_bits, bits, far = RESCALES[name]
+    pins, latency = Pins(dut, Rescale(acc_bits=acc_bits, bits=bits, far=far), f"{name}__"), Rescale.LATENCY + 2 * far
     await start(dut)
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     low, high = -(1 << acc_bits - 1), (1 << acc_bits - 1) - 1
@@ -45,11 +48,11 @@ async def rescales_and_saturates(dut, name):
         totals = np.array([low, high, 0, -1, *border, *(-b for b in border), *(3 * b for b in border)])
         totals = np.clip(np.concatenate([totals, totals - 1, rng.integers(low, high + 1, 60)]), low, high)
         expected = fixed.rescale(totals - fixed.half_step(shift), shift, bits)
-        totals = [*totals.tolist(), *[0] * Rescale.LATENCY]
+        totals = [*totals.tolist(), *[0] * latency]
         for cycle, total in enumerate(totals):
             await pins.cycle(total=total, shift=shift + fixed.SHIFT_GUARD)
-            if Rescale.LATENCY <= cycle < Rescale.LATENCY + len(expected):
-                assert pins.get("scaled") == expected[cycle - Rescale.LATENCY], f"shift {shift}"
+            if latency <= cycle < latency + len(expected):
+                assert pins.get("scaled") == expected[cycle - latency], f"shift {shift}"
 
 
 def draw_vectors(rng, acc_bits, y_bits):
@@ -101,7 +104,7 @@ def cell_each(totals, shifts, h, threshold, y_bits):
 @cocotb.test()
 @cocotb.parametrize(y_bits=list(CELLS))
 async def updates_as_the_oracle(dut, y_bits):
-    """One unit a cycle; the result after ``LATENCY`` cycles, neither earlier nor later."""
+    """One unit a cycle; the result after ``latency`` cycles, neither earlier nor later."""
     pins = Pins(dut, CellEgru(config(y_bits)), f"cell_{y_bits}__")
     await start(dut)
     rng = np.random.default_rng(cocotb.RANDOM_SEED + y_bits)
@@ -115,18 +118,20 @@ async def updates_as_the_oracle(dut, y_bits):
     sums, bias = sums.T.tolist(), bias.T.tolist()
     h, threshold, shifts = h.tolist(), threshold.tolist(), (shifts + fixed.SHIFT_GUARD).tolist()
     expected = list(zip(h_next.tolist(), fires.tolist(), y.tolist(), strict=True))
-    for cycle in range(VECTORS + CellEgru.LATENCY):
+    at = stages(config(y_bits))
+    assert at.latency == (25 if y_bits in HOPS else 20)
+    for cycle in range(VECTORS + at.latency):
         inputs = {}
         if cycle < VECTORS:
             inputs |= {"sums": sums[cycle], "bias": bias[cycle]}
         if 0 <= (k := cycle - 1) < VECTORS:
             inputs["shifts"] = shifts[k // BLOCK]
-        if 0 <= (k := cycle - CellEgru.STATE_AT) < VECTORS:
+        if 0 <= (k := cycle - at.state) < VECTORS:
             inputs["h"] = h[k]
-        if 0 <= (k := cycle - CellEgru.THRESHOLD_AT) < VECTORS:
+        if 0 <= (k := cycle - at.threshold) < VECTORS:
             inputs["threshold"] = threshold[k]
         await pins.cycle(**inputs)
-        if (k := cycle - CellEgru.LATENCY) >= 0:
+        if (k := cycle - at.latency) >= 0:
             assert (pins.get("h_next"), pins.get("fires"), pins.get("y")) == expected[k], f"unit {k}"
 
 

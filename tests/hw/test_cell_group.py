@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 
 from golden import fixed
 from golden.fixed import GATES
-from hw.cell_egru import CellEgru
+from hw.cell_egru import stages
 from hw.cell_group import CellGroup
 from hw.config import CoreConfig
 from hw.event import Result
@@ -270,7 +270,7 @@ async def updates_units_as_the_oracle(dut, stall):
     assert bench.all_silent_fires
     for lane, row in ((0, 0), (1, 5), (2, 12)):
         bench.pins.set(state_addr=row << CONFIG.lane_bits | lane)
-        for _ in range(STATE_LATENCY + 1 + CellEgru.LATENCY):
+        for _ in range(STATE_LATENCY + 1 + stages(CONFIG).latency):
             await bench.pins.cycle()
         assert bench.pins.get("state").h == bench.h[lane, row]
 
@@ -330,7 +330,7 @@ async def keeps_the_pipeline_full(dut):
         cycles += 1
     first = next(at for at, count in enumerate(seen) if count)
     assert len(seen) - first == LANES * 16 - 1
-    latency = READY_AFTER + CellGroup(CONFIG, 0).sums_after + CellEgru.LATENCY
+    latency = READY_AFTER + CellGroup(CONFIG, 0).sums_after + stages(CONFIG).latency
     assert first <= latency + 2
 
 

@@ -16,7 +16,7 @@ from hw.errors import Error
 from hw.event import NULL_INDEX, RESTORE_FLAG
 from hw.load_bus import LoadKind
 from tests.hw.bench import wait_until
-from tests.hw.core_bench import CONFIGS, CoreBench, beat, beats
+from tests.hw.core_bench import CONFIGS, SETTLE, CoreBench, beat, beats
 from tests.hw.oracle import draw_case, expect
 from tests.networks import random_fixed_network, random_inputs
 
@@ -194,7 +194,7 @@ async def a_fire_whose_value_rounds_to_nothing(dut):
 
 
 @cocotb.test()
-@cocotb.parametrize(after=(0, 3, 17, 40, 80, 150))
+@cocotb.parametrize(after=(0, 1, 2, 3, 7, 9, 17, 32, 38, 40, 80, 150))
 async def reset_in_mid_step(dut, after):
     """Whatever was under way leaves no trace in the next run."""
     bench, network, _ = await begin(dut, draw_network)
@@ -290,7 +290,7 @@ async def input_that_is_wrong_is_reported_and_dropped(dut):
     bench = await begin(dut)
     bench.source.send(beat(3, 1))
     await bench.source.wait()
-    for _ in range(4):
+    for _ in range(SETTLE):
         await bench.pins.cycle()
     assert (bench.error(), bench.pins.get("detail")) == (Error.NOT_LOADED, 3)
     await bench.pins.cycle(clear_error=1)

@@ -95,7 +95,7 @@ async def gives_the_jobs_of_each_step_in_order(dut, layers, readout):
             assert not pins.get("between_steps")
         # Cell units seem to be idle for some cycles from the start of a job on.
         since_start = 0 if pins.get("start") else since_start + 1
-        if done and since_start >= Sequencer.JOB_LATENCY:
+        if done and since_start >= Sequencer(CONFIG).job_latency:
             assert job_fields(pins.get("job")) == expected_job(description, jobs_done, endings)
             jobs_done += 1
         allowed, just_ended = inputs_ended - layers_ended // layers <= 1, input_end
@@ -116,7 +116,7 @@ async def starts_a_job_as_soon_as_the_one_before_can_be_known_to_be_done(dut, la
     for _ in range(20):
         await pins.cycle()
         starts.append(pins.get("start"))
-    period = Sequencer.JOB_LATENCY + 1
+    period = Sequencer(CONFIG).job_latency + 1
     first = starts.index(1)
     assert first < period and [cycle for cycle, starting in enumerate(starts) if starting] == list(
         range(first, 20, period)
