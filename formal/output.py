@@ -127,7 +127,8 @@ def queue(hops: int) -> Bench:
     depth = here.depth
     count, _ = fill(bench, here.queue, depth, guarded=False)
     on_its_way = bench.past(bench.component.valid) if hops > 1 else 0
-    bench.prove((here.held == count + on_its_way) & (here.held <= depth + 1))
+    just_left = here.leaves if hops > 1 else 0
+    bench.prove((here.held == count + on_its_way + just_left) & (here.held <= depth + 1))
     bench.prove(here.queue.i.valid == (on_its_way if hops > 1 else bench.component.valid))
     bench.prove(bench.component.ready | (here.held != 0))
     # What may still come, whoever takes nothing meanwhile, is one item, with two hops two.

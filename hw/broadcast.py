@@ -134,6 +134,12 @@ class Broadcaster(wiring.Component):
         m.d.comb += ends.eq(delivered.all() & ~inputs_turn & (tag.readout | lanes_ready) & (~ends_step | output_ready))
         with m.If(ends):
             m.d.sync += delivered.eq(0)
+        m.d.comb += [
+            self.layer_end.eq(ends & ~tag.readout),
+            self.input_end.eq(
+                inputs_turn & input_goes & self.input.valid & (self.input.payload.kind == EventKind.INPUT_END)
+            ),
+        ]
 
         event, valid = Signal(Event(config)), Signal()
         item = self.output
@@ -163,7 +169,6 @@ class Broadcaster(wiring.Component):
             m.d.comb += [
                 event.eq(self.input.payload),
                 valid.eq(self.input.valid & input_goes),
-                self.input_end.eq(valid & (self.input.payload.kind == EventKind.INPUT_END)),
             ]
         with m.Elif(delivered.all()):
             m.d.comb += [
@@ -172,7 +177,6 @@ class Broadcaster(wiring.Component):
                 item.end.eq(1),
                 item.ending.eq(tag.ending),
                 self.output_valid.eq(ends_step & ends),
-                self.layer_end.eq(valid),
             ]
         m.d.comb += self.event.eq(delay(m, event, 1, "event"))
         m.d.sync += self.valid.eq(valid)

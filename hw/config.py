@@ -61,7 +61,7 @@ class CoreConfig:
     hops : int
         Registers in each bus between the lanes and the rest: 1, or 2 or 3 where a core fills a large device, which no
         signal crosses in a cycle. Each further one costs 5 cycles from a lane's last sum to the first event that
-        follows from it, the second one more.
+        follows from it, the second one about 10 more, as cell units and lookups have registers for distance then.
     distributed_cells : bool
         Whether a cell unit's biases, thresholds and states are in distributed RAM, of the families that have it, rather
         than in block RAM. Pays where lanes need all block RAM: five blocks a cell unit less, but some two thousand LUTs

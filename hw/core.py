@@ -191,7 +191,8 @@ class Core(wiring.Component):
             )
 
         inputs_passed, layers_passed = passed("to_cell")
-        m.d.sync += sequencer.cells_idle.eq(Cat(group.idle for group in groups).all())
+        idles = [delay(m, group.idle, hops > 1, f"cell_{number}_idle") for number, group in enumerate(groups)]
+        m.d.sync += sequencer.cells_idle.eq(Cat(idles).all())
         starts = delay(m, sequencer.start, hops > 1, "start", init=0)
         job = delay(m, sequencer.job, hops > 1, "job")
         for index, group in enumerate(groups):

@@ -21,8 +21,8 @@ from hw.vendor import DEVICES, Device
 LANES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)  #: that are considered
 ACTIVITY = 0.2  #: share of the sources that are taken to be active, as in a build's manifest
 #: Cycles from a lane's last entry of a layer to the first that follows from it, beside the cell unit's: to the sums and
-#: back to the lanes (docs/results.md); and those of a second hop.
-LOOP, HOP = 18, 5
+#: back to the lanes (docs/results.md); those of each further hop; and what else the second one brings.
+LOOP, HOP, FAR = 18, 5, 5
 #: Of a compact core: cycles of a unit, of one of the readout (:class:`hw.compact.cell_group.CellGroup`), and of an
 #: event beside its entries (:class:`hw.compact.lane.Lane`).
 UPDATE, READ, EVENT = 37, 6, 6
@@ -178,7 +178,7 @@ def cycles_a_step(network: FixedNetwork, config: CoreConfig) -> float:
         outputs = 0 if network.readout is None else network.readout.units
         updates = UPDATE * sum(layer.units for layer in network.layers) + READ * outputs
         return walked + EVENT * ACTIVITY * network.source_count + updates
-    loop = LOOP + stages(config).latency + HOP * (config.hops - 1)
+    loop = LOOP + stages(config).latency + HOP * (config.hops - 1) + FAR * (config.hops > 1)
     return walked + loop * len(network.layers)
 
 

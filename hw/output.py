@@ -38,7 +38,8 @@ class OutputQueue(wiring.Component):
         depth, way = (2, 0) if direct else (4, 1)
         m.submodules.queue = queue = Queue(shape=self.i.shape(), depth=depth, direct=direct, guarded=False)
         held = Signal(range(depth + 2))
-        m.d.sync += held.eq(held + self.valid - (queue.o.valid & queue.o.ready))
+        leaves = delay(m, queue.o.valid & queue.o.ready, way, "leaves", init=0)
+        m.d.sync += held.eq(held + self.valid - leaves)
         m.d.comb += [
             queue.i.payload.eq(delay(m, self.i, way, "coming")),
             queue.i.valid.eq(delay(m, self.valid, way, "comes", init=0)),

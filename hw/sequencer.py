@@ -44,8 +44,9 @@ class Sequencer(wiring.Component):
     def __init__(self, config: CoreConfig):
         self._config = config
         #: Cycles until cell units that a job was given to are seen to be busy: it passes a register if they are far,
-        #: the relay of each, and sets its scheduler to work, and a register follows that joins them all.
-        self.job_latency = 3 + (config.hops > 1)
+        #: the relay of each, and sets its scheduler to work, and a register follows that joins them all, behind one of
+        #: each, if they are far.
+        self.job_latency = 3 + 2 * (config.hops > 1)
         super().__init__({
             "network": In(NetworkDescription(config)),
             "start": Out(1), "job": Out(Job(config)), "cells_idle": In(1), "sweep": Out(Drain(config)),

@@ -49,9 +49,9 @@ class Tally(wiring.Component):
         If there are more counters than carries can be moved for in time.
     """
 
-    #: A read begins every second cycle and takes up to seven, by the levels of its choice among counters; the next one
+    #: A read begins every second cycle and takes up to eight, by the levels of its choice among counters; the next one
     #: counts if one meets a move of the same counter.
-    LATENCY = MEMORY_LATENCY + 9
+    LATENCY = MEMORY_LATENCY + 10
 
     def __init__(self, most: Sequence[int]):
         self._most = most
@@ -77,8 +77,8 @@ class Tally(wiring.Component):
         m.d.sync += reads.eq(~reads)
         with m.If(reads):
             m.d.sync += slot.eq(Mux(slot == self._slots - 1, 0, slot + 1))
-        coming = Mux(reads, self.select, slot)
-        address, reading = delay(m, coming, 1, "address"), delay(m, reads, 1, "reading")
+        coming = delay(m, Mux(reads, self.select, slot), 1, "coming")
+        address, reading = delay(m, coming, 1, "address"), delay(m, reads, 2, "reading")
         m.d.comb += highs.read_addr.eq(address)
         words = [Cat(low, held, carried) for low, held, carried in zip(lows, in_memory, carries, strict=True)]
         words += [words[0]] * (self._slots - len(words))
