@@ -97,6 +97,16 @@ def follows(b: Value, a: Value) -> Value:
     return flips[0] & (flips[1:] == (flips & a)[: len(b) - 1])
 
 
+class Advance(data.Struct):
+    """Whether a walk moves on, told alike to what keeps pace with it, to the queue of lists, and to the memory, by
+    registers of their own, as there is much of each.
+    """
+
+    walk: 1
+    take: 1
+    read: 1
+
+
 class Walker(wiring.Component):
     """Walk fan-out lists: one entry a cycle, no bubble between lists, a marker costs one cycle.
 
@@ -110,10 +120,8 @@ class Walker(wiring.Component):
     o : Out(Operation), o_valid : Out(1)
     behind : Out(Target)
         Without ``config.forwarding``: of the operation that comes to the output with the next ``advance``, if one does.
-    advance : In(1)
+    advance : In(Advance)
         Moves everything; what is at the output is taken.
-    takes : In(1)
-        Always as ``advance``, from a register of its own near the lists.
     """
 
     def __init__(self, config: CoreConfig):
@@ -127,15 +135,15 @@ class Walker(wiring.Component):
             "i": In(stream.Signature(FanoutList(config))),
             "write_en": In(1), "write_addr": In(range(config.entries)), "write_data": In(Entry(config)),
             "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)),
-            "advance": In(1), "takes": In(1),
+            "advance": In(Advance),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.entries = entries = PipelinedMemory(shape=Entry(self._config), depth=self._config.entries)
-        advance = self.advance
+        advance = self.advance.walk
         m.d.comb += [
-            entries.read_en.eq(advance),
+            entries.read_en.eq(self.advance.read),
             entries.write_en.eq(self.write_en),
             entries.write_addr.eq(self.write_addr),
             entries.write_data.eq(self.write_data),
@@ -143,7 +151,7 @@ class Walker(wiring.Component):
 
         current = Signal(FanoutList(self._config), reset_less=True)  # ``start`` is the entry to read next
         walking, ending = Signal(), Signal(init=1)  # ``ending``: this is the last entry, or there is none
-        m.d.comb += [entries.read_addr.eq(current.start), self.i.ready.eq(self.takes & ending)]
+        m.d.comb += [entries.read_addr.eq(current.start), self.i.ready.eq(self.advance.take & ending)]
         with m.If(advance):
             start, stop = current.start, current.stop
             m.d.sync += [
@@ -201,7 +209,7 @@ class FanoutOnChip(wiring.Component):
     load_directory, load_entry : In(1)
     load_addr : In, load_data : In
         One directory word or entry a cycle.
-    o : Out(Operation), o_valid : Out(1), behind : Out(Target), advance : In(1), takes : In(1)
+    o : Out(Operation), o_valid : Out(1), behind : Out(Target), advance : In(Advance)
         See :class:`Walker`.
     """
 
@@ -216,7 +224,7 @@ class FanoutOnChip(wiring.Component):
             "load_directory": In(1), "load_entry": In(1),
             "load_addr": In(max(config.source_bits, config.entry_bits)), "load_data": In(config.directory_bits),
             "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)),
-            "advance": In(1), "takes": In(1),
+            "advance": In(Advance),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -252,7 +260,6 @@ class FanoutOnChip(wiring.Component):
             self.o_valid.eq(walker.o_valid),
             self.behind.eq(walker.behind),
             walker.advance.eq(self.advance),
-            walker.takes.eq(self.takes),
         ]
 
         # Places are taken when an event comes, before it is known whether it has a list here.

@@ -1,6 +1,6 @@
 """A lane: its share of every fan-out list, one multiply-accumulate a cycle, its share of the sums."""
 
-from amaranth import Module, Signal, signed
+from amaranth import Module, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from golden.fixed import GATES
 from hw.accumulate import Accumulators
 from hw.config import CoreConfig
 from hw.event import Drain, Event, EventKind
-from hw.fanout_onchip import FanoutOnChip
+from hw.fanout_onchip import Advance, FanoutOnChip
 from hw.load_bus import LaneWrite
 from hw.vendor.generic import Multiplier, Relay
 
@@ -79,17 +79,14 @@ class Lane(wiring.Component):
         operation, advance = fanout.o, accumulators.i.ready
         target = accumulators.i.payload
         # What moves the walk is known a cycle before, and kept near it, too.
-        m.submodules.advance_relay = advance_relay = Relay(1)
-        m.submodules.takes_relay = takes_relay = Relay(1)
+        m.submodules.advance_relay = advance_relay = Relay(Advance)
         is_entry = Signal()
         m.d.comb += [
             is_entry.eq(operation.kind == EventKind.EVENT),
             accumulators.i.valid.eq(fanout.o_valid & is_entry),
             # A marker, too, waits until the entry before it goes.
-            advance_relay.i.eq(accumulators.will_be_ready),
+            advance_relay.i.eq(accumulators.will_be_ready.replicate(len(Value.cast(advance_relay.i)))),
             fanout.advance.eq(advance_relay.o),
-            takes_relay.i.eq(accumulators.will_be_ready),
-            fanout.takes.eq(takes_relay.o),
             target.bank.eq(operation.bank),
             target.row.eq(operation.entry.row),
             target.gate.eq(operation.entry.gate),

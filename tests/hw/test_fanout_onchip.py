@@ -34,6 +34,10 @@ def parts():
     return Together(directory=Directory(CONFIG), walker=Walker(CONFIG), fanout=FanoutOnChip(CONFIG))
 
 
+def everywhere(advance):
+    return dict.fromkeys(("walk", "take", "read"), advance)
+
+
 def random_entry():
     return {"weight": random.randrange(-128, 128), "gate": random.randrange(4), "row": random.randrange(CONFIG.rows)}
 
@@ -123,7 +127,7 @@ class OperationSink:
     def __init__(self, dut, name, pins, *, stall=0.0):
         self.stall, self.received = stall, []
         self._name, self._clock, self._pins = name, dut.clk, pins
-        pins.set(advance=0, takes=0)
+        pins.set(advance=everywhere(0))
         cocotb.start_soon(self._run())
 
     async def receive(self, count, *, timeout=100_000):
@@ -141,7 +145,7 @@ class OperationSink:
             if advance and now:
                 self.received.append(now)
             before, moved, advance = now, advance, random.random() >= self.stall
-            self._pins.set(advance=advance, takes=advance)
+            self._pins.set(advance=everywhere(advance))
 
 
 async def load_walker(pins):
@@ -195,7 +199,7 @@ async def walks_one_entry_a_cycle(dut, lengths):
     await start(dut)
     await load_walker(pins)
     source.send(*random_lists(lengths))
-    pins.set(advance=1, takes=1)
+    pins.set(advance=everywhere(1))
     while not pins.get("i__valid"):
         await pins.cycle()
     steps = sum(max(1, length) for length in lengths)
@@ -256,7 +260,7 @@ async def uses_its_whole_queue_and_is_ready_again_when_it_is_empty(dut):
     assert not pins.get("ready")
     places = CONFIG.queue_depth + 1  # none in the walker, which stands still
     assert places - FanoutOnChip(CONFIG).slack < sent <= places
-    pins.set(advance=1, takes=1, valid=0)
+    pins.set(advance=everywhere(1), valid=0)
     passed = 0
     for _ in range(2 * places + Walker(CONFIG).latency):
         await pins.cycle()
