@@ -1,6 +1,9 @@
 """The scheduler of a cell unit: which unit of which of its lanes is updated next."""
 
-from amaranth import Module, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -75,9 +78,12 @@ class Scheduler(wiring.Component):
         # Which unit it is is needed later than that there is one.
         lane_granted, row_granted = (Signal.like(port, reset_less=True) for port in (self.lane, self.row))
         m.d.comb += [self.lane.eq(lane_granted), self.row.eq(row_granted)]
-        for lane, drain in enumerate(self.drain):
-            with m.If(drain.valid):
-                m.d.sync += [lane_granted.eq(lane), row_granted.eq(drain.row)]
+        drained = [(lane, drain.row, drain.valid) for lane, drain in enumerate(self.drain)]  # one at a time
+        with m.If(self.grant):
+            m.d.sync += [
+                lane_granted.eq(reduce(or_, (Mux(valid, lane, 0) for lane, _, valid in drained))),
+                row_granted.eq(reduce(or_, (Mux(valid, row, 0) for _, row, valid in drained))),
+            ]
 
         # A count of markers is ahead of the need if their difference, modulo the width, is not negative.
         ready, still_pending = Signal(lanes), Signal(lanes)
@@ -86,12 +92,15 @@ class Scheduler(wiring.Component):
             inputs_ahead = self.inputs_passed[lane] - job.need_inputs
             m.d.comb += ready[lane].eq(~layers_ahead[config.marker_bits - 1] & (~job.first_layer | ~inputs_ahead[1]))
         m.d.comb += still_pending.eq(pending & ~(grants & last))
+        # Of far lanes it is known a cycle later; for a new job it is not known then, and stays true of an old one.
+        far = config.hops > 1
+        is_ready = delay(m, ready, far, "is_ready")
 
         # What is granted next follows from registers alone: each lane is told beforehand whether its unit is the last.
         with m.If(self.start):
             m.d.sync += [
                 pending.eq((1 << lanes) - 1),
-                eligible.eq(ready),
+                eligible.eq(0 if far else ready),
                 last.eq((job.rows == 1).replicate(lanes)),
                 last_row.eq(job.base + job.rows - 1),
                 # Added up: Yosys would take a multiplier for the product where it is no shift.
@@ -100,7 +109,7 @@ class Scheduler(wiring.Component):
                 *(row.eq(job.base) for row in rows),
             ]
         with m.Else():
-            m.d.sync += [pending.eq(still_pending), eligible.eq(still_pending & ready)]
+            m.d.sync += [pending.eq(still_pending), eligible.eq(still_pending & is_ready)]
             with m.If(granting):
                 m.d.sync += [left.eq(left - 1), one_left.eq(left == 2)]
             for lane, row in enumerate(rows):

@@ -1,6 +1,6 @@
 """What the words of a memory image are compared with, found out a cycle before the loader takes each."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -69,6 +69,12 @@ class Findings(data.Struct):
     is_checksum: 1
 
 
+def is_below(value: Value, limit: int) -> Value:
+    """Return whether an unsigned value is less than a limit, with a carry chain no longer than the limit needs."""
+    bits = (limit - 1).bit_length()
+    return ~value[bits:].any() & (value[:bits] < limit)
+
+
 class WordCheck(wiring.Component):
     """Compare a word with all that it could be compared with.
 
@@ -102,26 +108,26 @@ class WordCheck(wiring.Component):
         m.d.sync += [
             found.no_header.eq(code[28:].any() | (code[:16] == 0)),
             *(found.kind[name].eq(Cat(code[24:28] == one for one in codes).any()) for name, codes in KINDS.items()),
-            found.owner.lane.eq(code[16:24] < config.lanes),
-            found.owner.cell.eq(code[16:24] < config.cell_units),
-            found.owner.layer.eq(code[16:24] < config.layers),
-            *(found.inside[name].eq(word < depth) for name, depth in memory_depths(config).items()),
+            found.owner.lane.eq(is_below(code[16:24], config.lanes)),
+            found.owner.cell.eq(is_below(code[16:24], config.cell_units)),
+            found.owner.layer.eq(is_below(code[16:24], config.layers)),
+            *(found.inside[name].eq(is_below(word, depth)) for name, depth in memory_depths(config).items()),
             found.is_magic.eq(value == MAGIC),
             found.is_version.eq(value == VERSION),
             found.is_config.eq(value == config.config_id),
-            found.has_wide_sums.eq(word <= config.acc_bits),
+            found.has_wide_sums.eq(is_below(word, config.acc_bits + 1)),
             *(
-                found.network[name].eq((word <= most) & (word.any() | (name == "readout")))
+                found.network[name].eq(is_below(word, most + 1) & (word.any() | (name == "readout")))
                 for name, most in zip(NETWORK_FIELDS, limits, strict=True)
             ),
             # A sum of short numbers, as both are in range.
             found.has_rows.eq(
                 count.any()
-                & (base <= config.rows)
-                & (count <= config.rows)
+                & is_below(base, config.rows + 1)
+                & is_below(count, config.rows + 1)
                 & (base[:row_bits] + count[:row_bits] <= config.rows)
             ),
-            found.has_row.eq(rows[10:26] < config.rows),
+            found.has_row.eq(is_below(rows[10:26], config.rows)),
             found.is_description.eq(~word[DESCRIPTION_BITS:].any()),
             found.has_forward.eq(base.any()),
             found.has_recurrent.eq(base != count),
