@@ -22,9 +22,9 @@ class ShortCellGroup(CellGroup):
     RESULTS_DEPTH = 8
 
 
-def cell_group(lanes: int) -> Bench:
+def cell_group(lanes: int, hops: int = 1) -> Bench:
     """Prove that a unit is granted only with a place for its result."""
-    group = ShortCellGroup(replace(SMALL, lanes=lanes), 0)
+    group = ShortCellGroup(replace(SMALL, lanes=lanes, hops=hops), 0)
     bench = Bench(group)
     here = inside(group)
     for name in ("cell", "units", "states", "biases"):
@@ -43,15 +43,15 @@ def cell_group(lanes: int) -> Bench:
     # It does not look itself whether it has room.
     count, _ = fill(bench, queue, group.RESULTS_DEPTH, guarded=False)
     # What is released counts a cycle later.
-    bench.prove(here.kept == count + sum(readouts[1:]) + sum(updates[1:]) + here.released)
+    far = here.comes + here.taken if hops > 1 else 0  # on their way to the queue, and news of their leaving it
+    bench.prove(here.kept == count + sum(readouts[1:]) + sum(updates[1:]) + here.released + far)
     bench.prove(here.kept + here.valid[0] <= group.RESULTS_DEPTH)
     bench.cover(count == group.RESULTS_DEPTH - 1)
     return bench
 
 
 PROOFS = [
-    Proof(
-        f"cell unit, {lanes} {'lane' if lanes == 1 else 'lanes'}", partial(cell_group, lanes), depth=4, cover_depth=40
-    )
-    for lanes in (1, 2)
+    Proof("cell unit, 1 lane", partial(cell_group, 1), depth=4, cover_depth=40),
+    Proof("cell unit, 2 lanes", partial(cell_group, 2), depth=4, cover_depth=40),
+    Proof("cell unit, two hops", partial(cell_group, 2, hops=2), depth=4, cover_depth=48),
 ]

@@ -28,6 +28,7 @@ class LaneAndScheduler(wiring.Component):
         m.submodules.scheduler = scheduler = Scheduler(SMALL)
         m.d.comb += [
             *(getattr(scheduler, name).eq(getattr(self, name)) for name in ("start", "job", "room")),
+            scheduler.starts_rows.eq(self.start),
             scheduler.inputs_passed[0].eq(lane.inputs_passed),
             scheduler.layers_passed[0].eq(lane.layers_passed),
             lane.drain.eq(scheduler.drain[0]),

@@ -87,12 +87,12 @@ class CellGroup(wiring.Component):
         m.submodules.states = states = PipelinedMemory(shape=StateWord(), depth=depth, distributed=distributed)
 
         # Buses to all cell units end in registers of each.
-        m.submodules.start_relay = start_relay = Relay(1)
+        m.submodules.start_relay = start_relay = Relay(2)
         m.submodules.job_relay = job_relay = Relay(Job(config))
         m.submodules.load_relay = load_relay = Relay(CellWrite(config))
         load, selected = load_relay.o, self.load.valid & (self.load.select == self._number)
         m.d.comb += [
-            start_relay.i.eq(self.start),
+            start_relay.i.eq(self.start.replicate(2)),
             job_relay.i.eq(self.job),
             *(
                 load_relay.i.biases[gate].eq(selected & (self.load.kind.as_value() == LoadKind.BIAS.value + gate))
@@ -105,7 +105,8 @@ class CellGroup(wiring.Component):
         ]
 
         m.d.comb += [
-            scheduler.start.eq(start_relay.o),
+            scheduler.start.eq(start_relay.o[0]),
+            scheduler.starts_rows.eq(start_relay.o[1]),
             scheduler.job.eq(job_relay.o),
             self.idle.eq(scheduler.idle),
             self.blocked.eq(scheduler.blocked),
@@ -263,8 +264,8 @@ class CellGroup(wiring.Component):
         wiring.connect(m, queue.o, wiring.flipped(self.results))
 
         # Room: a place in the queue is kept for each unit from its grant until it leaves without a result or its
-        # result is taken, of which word comes back over as many hops. A grant shows one cycle late, hence one place
-        # less.
+        # result is taken, of which word comes back over as many hops. A grant shows one cycle late, with more hops two,
+        # hence as many places less.
         kept = Signal(range(self.RESULTS_DEPTH + 2))
         released = Signal(2)
         taken = delay(m, self.results.valid & self.results.ready, config.hops - 1, "taken", init=0)
@@ -272,5 +273,5 @@ class CellGroup(wiring.Component):
         m.d.sync += left_empty.eq(comes & ~has_result)
         m.d.comb += released.eq(delay(m, taken, 1, "taken_before", init=0) + left_empty)
         m.d.sync += kept.eq(kept + scheduler.grant - released)
-        m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2)
+        m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2 - (config.hops > 1))
         return m

@@ -17,12 +17,13 @@ class Scheduler(wiring.Component):
     """Choose, each cycle, the lane of this group whose next unit is updated.
 
     A lane's units are updated once it has passed the markers that the job names; lanes do not wait for each other.
-    One unit a cycle, latency one cycle, while ``room`` is high.
+    One unit a cycle, latency one cycle, while ``room`` is high. With more than one hop the choice takes a cycle of its
+    own, and one more is lost when a lane has had its last unit.
 
     Members
     -------
-    start : In(1), job : In(Job)
-        A new job; ``job`` stays until ``idle``.
+    start : In(1), starts_rows : In(1), job : In(Job)
+        A new job, told alike by two registers, the second for the lanes' rows alone; ``job`` stays until ``idle``.
     passed : In, one a lane: ``inputs`` and ``layers`` markers passed.
     room : In(1)
     idle : Out(1)
@@ -39,7 +40,8 @@ class Scheduler(wiring.Component):
         self._config = config
         lanes = config.lanes_per_cell
         super().__init__({
-            "start": In(1), "job": In(Job(config)), "room": In(1), "idle": Out(1), "blocked": Out(1),
+            "start": In(1), "starts_rows": In(1), "job": In(Job(config)), "room": In(1), "idle": Out(1),
+            "blocked": Out(1),
             "inputs_passed": In(2).array(lanes), "layers_passed": In(config.marker_bits).array(lanes),
             "drain": Out(Drain(config)).array(lanes),
             "grant": Out(1), "lane": Out(max(1, config.lane_bits)), "row": Out(config.row_bits),
@@ -58,13 +60,17 @@ class Scheduler(wiring.Component):
         last_row, one_left = Signal(config.row_bits, reset_less=True), Signal(reset_less=True)
 
         # The first lane of those that may: each finds out for itself.
-        grants, granting = Signal(lanes), Signal()
+        grants, granting, chosen = Signal(lanes), Signal(), Signal(lanes)
         m.d.comb += [
-            granting.eq(self.room & eligible.any()),
-            *(grants[lane].eq(self.room & eligible[lane] & ~eligible[:lane].any()) for lane in range(lanes)),
+            *(chosen[lane].eq(self.room & eligible[lane] & ~eligible[:lane].any()) for lane in range(lanes)),
             self.blocked.eq(eligible.any() & ~self.room),
             self.idle.eq(~pending.any()),
         ]
+        far = config.hops > 1
+        if far:  # what was chosen may have had its last unit meanwhile
+            m.d.comb += [grants.eq(delay(m, chosen, 1, "chosen", init=0) & pending), granting.eq(grants.any())]
+        else:
+            m.d.comb += [grants.eq(chosen), granting.eq(self.room & eligible.any())]
         tag = Signal(self.tag.shape())
         m.d.sync += self.grant.eq(granting)
         m.d.comb += [
@@ -93,7 +99,6 @@ class Scheduler(wiring.Component):
             m.d.comb += ready[lane].eq(~layers_ahead[config.marker_bits - 1] & (~job.first_layer | ~inputs_ahead[1]))
         m.d.comb += still_pending.eq(pending & ~(grants & last))
         # Of far lanes it is known a cycle later; for a new job it is not known then, and stays true of an old one.
-        far = config.hops > 1
         is_ready = delay(m, ready, far, "is_ready")
 
         # What is granted next follows from registers alone: each lane is told beforehand whether its unit is the last.
@@ -106,7 +111,6 @@ class Scheduler(wiring.Component):
                 # Added up: Yosys would take a multiplier for the product where it is no shift.
                 left.eq(sum(job.rows << bit for bit in range(lanes.bit_length()) if lanes >> bit & 1)),
                 one_left.eq((job.rows == 1) if lanes == 1 else 0),
-                *(row.eq(job.base) for row in rows),
             ]
         with m.Else():
             m.d.sync += [pending.eq(still_pending), eligible.eq(still_pending & is_ready)]
@@ -114,5 +118,10 @@ class Scheduler(wiring.Component):
                 m.d.sync += [left.eq(left - 1), one_left.eq(left == 2)]
             for lane, row in enumerate(rows):
                 with m.If(grants[lane]):
-                    m.d.sync += [row.eq(row + 1), last[lane].eq(follows(last_row, row))]
+                    m.d.sync += last[lane].eq(follows(last_row, row))
+        for lane, row in enumerate(rows):
+            with m.If(self.starts_rows):
+                m.d.sync += row.eq(job.base)
+            with m.Elif(grants[lane]):
+                m.d.sync += row.eq(row + 1)
         return m

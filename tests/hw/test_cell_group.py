@@ -60,8 +60,8 @@ async def grants_each_unit_once_and_not_before_its_lane_is_ready(dut, room_share
         random.shuffle(to_pass)
         counts = {f"inputs_passed__{lane}": n[0] for lane, n in passed.items()}
         counts |= {f"layers_passed__{lane}": n[1] for lane, n in passed.items()}
-        await pins.cycle(job=job, start=1, room=0, **counts)
-        pins.set(start=0)
+        await pins.cycle(job=job, start=1, starts_rows=1, room=0, **counts)
+        pins.set(start=0, starts_rows=0)
         # A lane may be ready in the cycle of ``start`` already, the one before the first.
         ready_since = {lane: -1 for lane in range(LANES) if has_passed(passed[lane], job)}
         granted, finals, room_before, now = [], [], 0, 0
@@ -107,8 +107,8 @@ async def grants_one_unit_a_cycle(dut):
     pins = Pins(dut, Scheduler(CONFIG))
     await start(dut)
     pins.set(room=1)
-    await pins.cycle(job={"base": 3, "rows": 7, "need_layers": MARKERS - 1}, start=1)
-    pins.set(start=0)
+    await pins.cycle(job={"base": 3, "rows": 7, "need_layers": MARKERS - 1}, start=1, starts_rows=1)
+    pins.set(start=0, starts_rows=0)
     granted = []
     for _ in range(LANES * 7 + 4):
         await pins.cycle()
@@ -122,8 +122,8 @@ async def grants_one_unit_a_cycle(dut):
 async def says_when_it_is_blocked(dut):
     pins = Pins(dut, Scheduler(CONFIG))
     await start(dut)
-    await pins.cycle(job={"rows": 1}, start=1, room=0)
-    pins.set(start=0)
+    await pins.cycle(job={"rows": 1}, start=1, starts_rows=1, room=0)
+    pins.set(start=0, starts_rows=0)
     for _ in range(3):
         await pins.cycle()
     assert pins.get("blocked") and not pins.get("idle")
