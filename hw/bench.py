@@ -54,7 +54,7 @@ CASES = (
         "ecp5-16",
         "lfe5u-85f",
         CoreConfig(lanes=16, cell_units=2, rows=32, entries=7168, sources=512, hops=3),
-        aim=160,
+        aim=155,
         clock=150,
         lane_luts=350,
     ),

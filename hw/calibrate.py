@@ -10,7 +10,9 @@ import re
 import statistics
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from hw.tools import FlowError, run_tool, tool_versions
 ROOT = Path(__file__).parents[1]
 BASE = "ecp5"
 OWN = (BASE, "ice40-compact")  #: models that are fitted; others are like the base but for a factor a component
+EMITTING = threading.Lock()  #: Amaranth elaborates one design at a time
 
 
 def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
@@ -40,7 +43,8 @@ def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
 
     The same Verilog through the same tools is measured once: figures are kept in ``folder``.
     """
-    design = point.design()
+    with EMITTING:
+        design = point.design()
     family = FAMILIES[design.device.family]
     tools = tool_versions(["yosys", family.program])
     fingerprint = hashlib.sha256(json.dumps([design.verilog, tools]).encode()).hexdigest()
@@ -152,8 +156,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--only", choices=sorted(FAMILIES), help="measure new cores of this family only; fit to all that are measured"
     )
     parser.add_argument("--no-measuring", action="store_true", help="fit to what is measured already")
+    parser.add_argument("--jobs", type=int, default=1, help="cores measured at once (default: 1)")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "calibrate", help="folder for figures and logs")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error("--jobs must be at least 1")
+    return options
 
 
 def errors(contents: dict[str, Any]) -> Table:
@@ -179,19 +187,30 @@ def errors(contents: dict[str, Any]) -> Table:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
+
+    def figures(point: Point) -> dict[str, Any] | None:
+        if options.only in (None, point.device.family) and not options.no_measuring:
+            return measure(point, options.work, options.work / "tools" / point.name)
+        kept = options.work / f"{point.name}.json"
+        return json.loads(kept.read_text()) if kept.is_file() else None
+
     measured = []
     columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[core]}"))
     try:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
+        with (
+            Progress(*columns, console=Console(stderr=True)) as progress,
+            ThreadPoolExecutor(options.jobs) as pool,
+        ):
             task = progress.add_task("measuring", total=len(POINTS), core="")
-            for point in POINTS:
-                progress.update(task, core=point.name)
-                kept = options.work / f"{point.name}.json"
-                if options.only in (None, point.device.family) and not options.no_measuring:
-                    measured.append((point, measure(point, options.work, options.work / "tools")))
-                elif kept.is_file():
-                    measured.append((point, json.loads(kept.read_text())))
-                progress.advance(task)
+            futures = [pool.submit(figures, point) for point in POINTS]
+            try:
+                for point, future in zip(POINTS, futures, strict=True):
+                    progress.update(task, core=point.name)
+                    if found := future.result():
+                        measured.append((point, found))
+                    progress.advance(task)
+            finally:
+                pool.shutdown(cancel_futures=True)  # the user may have stopped it: start no other core
     except (FlowError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -78,6 +78,7 @@ def _cell_unit(config: CoreConfig) -> Sizes:
         "choice": (lanes - 1) * len(GATES) * config.acc_bits,
         "chosen": _chosen(config) * len(GATES) * config.acc_bits,
         "lanes": lanes * (config.row_bits + config.marker_bits),
+        "far": (config.hops > 1) * config.acc_bits,
         "stages": depth * (config.unit_bits + JobTag(config).size),
         "results": Result(config).size * CellGroup.RESULTS_DEPTH / 16,
         "hops": (config.hops - 1) * Result(config).size,

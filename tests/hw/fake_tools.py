@@ -26,6 +26,7 @@ class FakeTools:
         # For find_tool only: Amaranth runs its own Yosys with the real one.
         monkeypatch.setattr(tools, "sys", SimpleNamespace(executable=str(folder / "python")))
         tools.tool_version.cache_clear()
+        tools.has_option.cache_clear()
 
     def add(self, name: str, body: str = "", *, version: str = "1.99") -> None:
         """Add a tool; ``body`` is a shell script."""

@@ -11,6 +11,7 @@ from amaranth import signed, unsigned
 from hw import flow
 from hw.emit import emit
 from hw.flow import pack, place_and_route, route_seeds, synthesize
+from hw.implement import Design, router_options
 from hw.registered import Registered
 from hw.tools import FlowError, find_tool
 from hw.vendor import DEVICES
@@ -115,6 +116,16 @@ def test_report(tools, tmp_path):
         "--85k --package CABGA756 --speed 6 --json top.json --seed 4 --timing-allow-fail --report top.seed4.report.json"
         " --textcfg top.seed4.config --lpf-allow-unconstrained --parallel-refine --freq 150 --lpf pins.lpf"
     )
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_options_that_only_some_builds_have(tools, threads):
+    tools(
+        "nextpnr-ecp5",
+        f"[ $1 = --help ] && echo '  --router arg\n  --parallel-refine{'' if threads else 'd'}   placer'",
+    )
+    design = Design({}, DEVICE, 100.0, "", options=("--router", "router2", "--parallel-refine"))
+    assert router_options(design) == ["--router", "router2"] + ["--parallel-refine"] * threads
 
 
 def test_seeds_that_do_not_route_are_left_out(tools, tmp_path):
