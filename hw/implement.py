@@ -34,8 +34,8 @@ AIMS = {"ecp5": 150.0, "ice40": 24.0, "gowin": 75.0}
 #: with 4 lanes at 60 MHz that one came to an end, at 92 MHz, and this one did not. With its usual weights it leads some
 #: connections of busy nets around in wide arcs: one placement of 16 lanes came to 118 MHz, with the others to 135.
 #: In a core of 16 lanes thousands of paths are nearly as long as the longest, so the placer is to weigh them alike, and
-#: more than wire. The parallel engine refines a placement better than simulated annealing does, with one thread always in
-#: the same way; and a connection that came to be too slow is led anew.
+#: more than wire. The parallel engine refines a placement better than simulated annealing does, with one thread always
+#: in the same way; and a connection that came to be too slow is led anew.
 OPTIONS = {
     "ecp5": (
         "--router", "router2", "--router2-alt-weights",
