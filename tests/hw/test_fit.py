@@ -343,7 +343,16 @@ def test_report_shows_estimated_beside_actual(tmp_path):
     routed = Report("lfe5u-25f", 1, {"clk": 70.0}, cells, {"clk -> clk": path}, 1.0, tmp_path, tmp_path)
     expected = Estimate(DEVICES["lfe5u-25f"], {"LUT": 1100, "FF": 800, "RAM": 12, "multiplier": 0}, 65)
     report = describe(
-        {"device": "lfe5u-25f"}, 75.0, [routed], seeds=[1], paths=[], parts=[], tools={}, seconds={}, estimate=expected
+        {"device": "lfe5u-25f"},
+        75.0,
+        [routed],
+        seeds=[1],
+        paths=[],
+        parts=[],
+        tools={},
+        options=[],
+        seconds={},
+        estimate=expected,
     )
     assert report["estimate"] == {
         "mhz_class": 65,

@@ -39,7 +39,7 @@ def described(tmp_path):
     return describe(
         {"board": "ulx3s-85f", "device": "lfe5u-85f-bg381"}, 75.0, reports, seeds=range(1, 5), paths=PATHS,
         parts=[Component("cell unit", 2, {"LUT": 1234.5, "FF": 3.0}), Component("loader", 1, {"multiplier": 1.0})],
-        tools={"yosys": "0.70"}, seconds={"synthesis": 12.34},
+        options=["--router", "router2"], tools={"yosys": "0.70"}, seconds={"synthesis": 12.34},
     )  # fmt: skip
 
 
