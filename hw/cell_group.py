@@ -47,7 +47,7 @@ class CellGroup(wiring.Component):
     results : Out(stream.Signature(Result))
     load : In(LoadWrite)
     state_addr : In(unit_bits), state : Out(StateWord)
-        Read of a unit's state, latency 3, while no job is under way.
+        Read of a unit's state, latency 3, out of distributed RAM 4, while no job is under way.
     update : Out(UnitUpdate)
     silent_fire, blocked : Out(1)
         Events to count: a unit fired with a y that rounds to 0; a unit was ready and the results queue full.
@@ -203,9 +203,11 @@ class CellGroup(wiring.Component):
 
         # Its old state; a host reads states between steps.
         state_addr_at = after_sums(at.state - MEMORY_LATENCY)
+        # Of distributed RAM the address is far from those that ask for it.
+        asked = delay(m, self.state_addr, distributed, "state_addr")
         m.d.comb += [
             states.read_addr.eq(
-                Mux(valid[state_addr_at] & ~tags[state_addr_at].readout, addresses[state_addr_at], self.state_addr)
+                Mux(valid[state_addr_at] & ~tags[state_addr_at].readout, addresses[state_addr_at], asked)
             ),
             cell.h.eq(Mux(tags[after_sums(at.state)].fresh, 0, states.read_data.h)),
             states.write_en.eq(is_update | load.state),

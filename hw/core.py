@@ -51,7 +51,7 @@ class Core(wiring.Component):
     error : Out(Error), detail : Out(32), clear_error : In(1), extra_error : In(Error), extra_detail : In(32)
         The first error since it was cleared; ``extra_error`` takes those that the bus finds.
     cell_select, unit_select : In, state : Out(StateWord)
-        Read of a unit's state while the core is idle, latency 4.
+        Read of a unit's state while the core is idle, latency 4, with ``config.distributed_cells`` 5.
     counter_select : In, counter : Out(48), clear_counters : In(1)
         See :class:`hw.counters.Counters`. All 0 without ``config.counters``.
     step : Out(StepRecord)

@@ -6,6 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import CoreConfig
 from hw.delay import delay
+from hw.vendor.generic import Relay
+
+TOGETHER = 16  #: lanes that are compared in one place
 
 
 class Passed(data.StructLayout):
@@ -16,7 +19,7 @@ class Passed(data.StructLayout):
 
 
 class Progress(wiring.Component):
-    """Tell when all lanes have passed the end of a step's input or of a layer. Latency 3.
+    """Tell when all lanes have passed the end of a step's input or of a layer. Latency 3, of more than 16 lanes 4.
 
     Members
     -------
@@ -52,11 +55,25 @@ class Progress(wiring.Component):
             m.d.sync += sent.layers.eq(sent.layers + 1)
 
         # A lane that stands at the last marker closed holds it back; a lane cannot be further behind.
+        # Of many lanes, groups that hear what is closed, and tell that all of them are ahead, a cycle later each.
+        groups = [self.lanes[first : first + TOGETHER] for first in range(0, len(self.lanes), TOGETHER)]
+        far = len(groups) > 1
+
         def all_beyond(name):
-            beyond, closed_before = Signal(name=f"{name}_beyond"), Signal(name=f"{name}_closed_before")
-            ahead = Cat(delay(m, lane[name] != closed[name], 1, f"{name}_ahead", init=0) for lane in self.lanes)
-            # The comparisons are two cycles old: they count only if nothing was closed in between.
-            m.d.sync += [beyond.eq(ahead.all() & ~beyond & ~closed_before), closed_before.eq(beyond)]
+            beyond, ahead = Signal(name=f"{name}_beyond"), []
+            for number, lanes in enumerate(groups):
+                told = closed[name]
+                if far:
+                    m.submodules[f"{name}_closed_{number}"] = relay = Relay(told.shape())
+                    m.d.comb += relay.i.eq(told)
+                    told = relay.o
+                here = Cat(delay(m, lane[name] != told, 1, f"{name}_ahead", init=0) for lane in lanes)
+                ahead.append(delay(m, here.all(), far, f"{name}_all_ahead_{number}", init=0))
+            # The comparisons are some cycles old: they count only if nothing was closed in between.
+            before = [beyond]
+            for cycle in range(1 + 2 * far):
+                before.append(delay(m, before[-1], 1, f"{name}_closed_before_{cycle}", init=0))
+            m.d.sync += beyond.eq(Cat(ahead).all() & ~Cat(before).any())
             return beyond
 
         m.d.comb += [

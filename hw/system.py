@@ -12,7 +12,7 @@ from hw.counters import Counters, counter_map
 from hw.errors import Error
 
 #: Cycles from a read's acceptance to the read: a count follows its selection, a state by 4, the selection a write by 1.
-READ_WAIT = max(4, Counters.LATENCY) + 1
+READ_WAIT = max(5, Counters.LATENCY) + 1
 
 
 class System(wiring.Component):

@@ -34,7 +34,7 @@ CONFIGS = {
         acc_bits=24, counters=False, compact=True,
     ),
 }  # fmt: skip
-STATE_LATENCY = 4
+STATE_LATENCY = 5  #: out of distributed RAM
 SETTLE = 8  #: cycles until ``idle`` knows of a beat that was just taken; the counts of a step lag as far behind it
 
 

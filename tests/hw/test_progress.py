@@ -3,27 +3,38 @@
 import random
 
 import cocotb
+import pytest
 
 from hw.config import CoreConfig
 from hw.progress import Progress
 from tests.hw.bench import start
 from tests.hw.pins import Pins
 
-CONFIG = CoreConfig(lanes=3, cell_units=1, rows=4, entries=16, sources=16, layers=4)
-LATENCY = 3
+LATENCY = {3: 3, 36: 4}  #: by the number of lanes
+
+
+def config_of(lanes):
+    return CoreConfig(lanes=lanes, cell_units=1, rows=4, entries=16, sources=16, layers=4)
+
+
+def setting():
+    """Return the configuration under test, and the latency."""
+    lanes = int(cocotb.plusargs["lanes"])
+    return config_of(lanes), LATENCY[lanes]
 
 
 @cocotb.test()
 @cocotb.parametrize(egru_count=(1, 2, 4))
 async def closes_what_all_lanes_have_passed(dut, egru_count):
     """A model of what the rest of the core allows: at most two inputs and one step's layers are open."""
-    pins = Pins(dut, Progress(CONFIG))
+    config, latency = setting()
+    pins = Pins(dut, Progress(config))
     await start(dut)
     pins.set(egru_count=egru_count)
-    modulo = {"inputs": 4, "layers": 1 << CONFIG.marker_bits}
+    modulo = {"inputs": 4, "layers": 1 << config.marker_bits}
     sent = dict.fromkeys(modulo, 0)
     closed = dict.fromkeys(modulo, 0)
-    passed = [dict.fromkeys(modulo, 0) for _ in range(CONFIG.lanes)]
+    passed = [dict.fromkeys(modulo, 0) for _ in range(config.lanes)]
     due = {name: [] for name in modulo}  # cycles at which the slowest lane passed each marker
     open_limit = {"inputs": 2, "layers": egru_count}
     steps_out, idle_cycles, settled = 0, 0, True
@@ -48,7 +59,7 @@ async def closes_what_all_lanes_have_passed(dut, egru_count):
                     assert (pins.get("layer"), pins.get("last_layer")) == (layer, layer == egru_count - 1)
                 closed[name] += 1
             # One that has waited longer than the latency, and for none before it, must have closed.
-            assert len(due[name]) <= closed[name] or cycle - due[name][closed[name]] < LATENCY * open_limit[name]
+            assert len(due[name]) <= closed[name] or cycle - due[name][closed[name]] < latency * open_limit[name]
         # ``idle`` tells of the cycle before.
         assert not pins.get("idle") or settled
         idle_cycles += pins.get("idle")
@@ -65,25 +76,26 @@ async def closes_what_all_lanes_have_passed(dut, egru_count):
 
 @cocotb.test()
 async def is_idle_when_everything_sent_has_passed_and_is_out(dut):
-    pins = Pins(dut, Progress(CONFIG))
+    config, latency = setting()
+    pins = Pins(dut, Progress(config))
     await start(dut)
     pins.set(egru_count=1)
-    for _ in range(LATENCY + 1):
+    for _ in range(latency + 1):
         await pins.cycle()
     assert pins.get("idle")
     await pins.cycle(input_end=1)
     await pins.cycle(input_end=0)
     assert not pins.get("idle")
-    for lane in range(CONFIG.lanes):
+    for lane in range(config.lanes):
         for _ in range(5):
             await pins.cycle()
             assert not pins.get("idle") and not pins.get("input_closed")
         pins.set(**{f"lanes__{lane}": {"inputs": 1, "layers": 0}})
     closed = []
-    for _ in range(6):
+    for _ in range(8):
         await pins.cycle()
         closed.append(pins.get("input_closed"))
-    assert closed == [0, 0, 1, 0, 0, 0] and not pins.get("idle")
+    assert closed == [int(cycle == latency - 1) for cycle in range(8)] and not pins.get("idle")
     await pins.cycle(step_end=1)
     await pins.cycle(step_end=0)
     assert not pins.get("idle")
@@ -91,5 +103,6 @@ async def is_idle_when_everything_sent_has_passed_and_is_out(dut):
     assert pins.get("idle")
 
 
-def test_progress(simulate):
-    simulate(Progress(CONFIG))
+@pytest.mark.parametrize("lanes", LATENCY)
+def test_progress(simulate, lanes):
+    simulate(Progress(config_of(lanes)), parameters={"lanes": lanes})
