@@ -76,7 +76,7 @@ CASES = (
             hops=3,
             distributed_cells=True,
         ),
-        aim=110,
+        aim=104,
         clock=100,
     ),
     Case("ecp5-8", "lfe5u-85f", CoreConfig(lanes=8, cell_units=2, rows=32, entries=2048, sources=256), aim=160),
