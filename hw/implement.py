@@ -35,14 +35,15 @@ AIMS = {"ecp5": 150.0, "ice40": 24.0, "gowin": 75.0}
 #: connections of busy nets around in wide arcs: one placement of 16 lanes came to 118 MHz, with the others to 135.
 #: In a core of 16 lanes thousands of paths are nearly as long as the longest, so the placer is to weigh them alike, and
 #: more than wire. The parallel engine refines a placement better than simulated annealing does, with one thread always
-#: in the same way; and a connection that came to be too slow is led anew.
+#: in the same way.
 OPTIONS = {
     "ecp5": (
         "--router", "router2", "--router2-alt-weights",
         "--placer-heap-timingweight", "40", "--placer-heap-critexp", "1", "--parallel-refine", "--threads", "1",
-        "--tmg-ripup",
     ),
 }  # fmt: skip
+#: Leads connections anew for as long as some are too slow for the aim, hence only for an aim that can be met.
+RIP_UP = {"ecp5": ("--tmg-ripup",)}
 #: Of them those that only some builds of nextpnr have: YoWASP's, which knows no threads, goes without.
 OPTIONAL = ("--parallel-refine",)
 
@@ -111,12 +112,16 @@ def place_on(board: Board, setting: Setting, component: Component, **details: An
     return Design(target, board.device, frequency, verilog, constraints, board)
 
 
-def device_design(config: CoreConfig, device: Device, frequency: float | None = None) -> Design:
-    """Return a core alone between registers; ``frequency`` in MHz."""
+def device_design(
+    config: CoreConfig, device: Device, frequency: float | None = None, *, rip_up: bool = False
+) -> Design:
+    """Return a core alone between registers; ``frequency`` in MHz, with ``rip_up`` one that it will surely reach once
+    slow connections are led anew: until then the router does not end.
+    """
     aim = AIMS[device.family] if frequency is None else frequency
     verilog = emit(Registered(BareCore(config)), TOP, device)
     target = {"device": device.name, "aim_mhz": aim}
-    options = OPTIONS.get(device.family, ())
+    options = OPTIONS.get(device.family, ()) + (RIP_UP.get(device.family, ()) if rip_up else ())
     expected = estimate(config, device) if covers(config, device) else None
     return Design(target, device, aim, verilog, options=options, estimate=expected)
 

@@ -43,7 +43,7 @@ def run(tmp_path, page, monkeypatch):
             return SimpleNamespace(report=report(median, lane_luts))
 
         monkeypatch.setattr(bench, "implement", implement)
-        monkeypatch.setattr(bench, "device_design", lambda config, device, aim: None)
+        monkeypatch.setattr(bench, "device_design", lambda config, device, aim, rip_up: None)
         return bench.main(["--work", str(tmp_path), *arguments])
 
     return run
