@@ -44,8 +44,9 @@ OPTIONS = {
 }  # fmt: skip
 #: Leads connections anew for as long as some are too slow for the aim, hence only for an aim that can be met.
 RIP_UP = {"ecp5": ("--tmg-ripup",)}
-#: Of them those that only some builds of nextpnr have: YoWASP's, which knows no threads, goes without.
-OPTIONAL = ("--parallel-refine",)
+#: Builds of nextpnr without threads, as YoWASP's is, do not have the first of these, and their placements miss the aims
+#: that the second is for.
+THREADED = ("--parallel-refine", "--tmg-ripup")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def device_design(
 
 
 def router_options(design: Design) -> list[str]:
-    """Return the options of a design that the nextpnr at hand has.
+    """Return the options of a design that suit the nextpnr at hand.
 
     Raises
     ------
@@ -135,7 +136,8 @@ def router_options(design: Design) -> list[str]:
         If there is none.
     """
     program = FAMILIES[design.device.family].program
-    return [option for option in design.options if option not in OPTIONAL or has_option(program, option)]
+    left_out = () if has_option(program, THREADED[0]) else THREADED
+    return [option for option in design.options if option not in left_out]
 
 
 def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Display) -> Implementation:

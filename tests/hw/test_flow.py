@@ -11,7 +11,7 @@ from amaranth import signed, unsigned
 from hw import flow
 from hw.emit import emit
 from hw.flow import pack, place_and_route, route_seeds, synthesize
-from hw.implement import Design, router_options
+from hw.implement import THREADED, Design, router_options
 from hw.registered import Registered
 from hw.tools import FlowError, find_tool
 from hw.vendor import DEVICES
@@ -124,8 +124,8 @@ def test_options_that_only_some_builds_have(tools, threads):
         "nextpnr-ecp5",
         f"[ $1 = --help ] && echo '  --router arg\n  --parallel-refine{'' if threads else 'd'}   placer'",
     )
-    design = Design({}, DEVICE, 100.0, "", options=("--router", "router2", "--parallel-refine"))
-    assert router_options(design) == ["--router", "router2"] + ["--parallel-refine"] * threads
+    design = Design({}, DEVICE, 100.0, "", options=("--router", "router2", *THREADED))
+    assert router_options(design) == ["--router", "router2", *(THREADED if threads else ())]
 
 
 def test_seeds_that_do_not_route_are_left_out(tools, tmp_path):
