@@ -117,12 +117,14 @@ def assemble(measured: Sequence[Measured]) -> dict[str, Any]:
         else:
             base = contents["models"][BASE]["logic"]
             logic = {resource: scale_logic(base[resource], fitted, resource) for resource in resources}
-        routes = [
-            (max(count / point.device.has[name] for name, count in figures["packed"].items() if count), figures["mhz"])
-            for point, figures in of_model if "mhz" in figures
-        ]  # fmt: skip
+        routes: dict[str, list[tuple[float, float]]] = {fit.clock_key(hops): [] for hops in (1, 2)}
+        for point, figures in of_model:
+            if "mhz" in figures:
+                fill = max(count / point.device.has[name] for name, count in figures["packed"].items() if count)
+                routes[fit.clock_key(point.config.hops)].append((fill, figures["mhz"]))
         packing = {resource: _packing(fitted, resource) for resource in resources}
-        contents["models"][model] = {"logic": logic, "packing": packing, "mhz": clock_classes(routes)}
+        classes = {name: clock_classes(reached) for name, reached in routes.items()}
+        contents["models"][model] = {"logic": logic, "packing": packing, **classes}
     for kind, held_out in (("fitted", False), ("held_out", True)):
         contents[kind] = [
             {"target": point.target, "config": asdict(point.config), "takes": figures.get("routed", figures["packed"])}

@@ -121,15 +121,20 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
     takes = {resource: round(fitted["packing"][resource] * count) for resource, count in logic.items()}
     takes |= blocks.totals
     fill = max(count / device.has[resource] for resource, count in takes.items() if resource in device.has)
-    return Estimate(device, takes, clock_class(model_name(config, device.family), fill))
+    return Estimate(device, takes, clock_class(model_name(config, device.family), fill, config.hops))
 
 
-def clock_class(model: str, fill: float) -> int | None:
+def clock_class(model: str, fill: float, hops: int) -> int | None:
     """Return the MHz that cores reach which take a share ``fill`` of what they take most of; None if unknown."""
-    classes = coefficients()["models"][model]["mhz"]
+    classes = coefficients()["models"][model][clock_key(hops)]
     if classes is None:
         return None
     return next((mhz for limit, mhz in classes if fill <= limit), classes[-1][1])
+
+
+def clock_key(hops: int) -> str:
+    """Return under which name the classes of cores are kept: those with more than one hop are built for speed."""
+    return "mhz" if hops == 1 else "mhz_with_hops"
 
 
 @functools.cache

@@ -155,7 +155,9 @@ POINTS = (
     *_points(
         "lfe5u-85f",
         {"lanes": 8, "cell_units": 4, "rows": 16, "entries": 2048, "layers": 4, "hops": 2, "split_banks": True},
+        {"lanes": 16, "cell_units": 2, "rows": 32, "entries": 7168, "sources": 512, "hops": 3},
         held_out=True,
+        routed=True,
     ),
     *_points(
         "lfe5u-85f",

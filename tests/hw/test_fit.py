@@ -263,7 +263,7 @@ class TestLanes:
 
     def test_clock_of_a_board(self, network, monkeypatch):
         """A core is worth no more than the board's clock, and one that misses it is taken only if all do."""
-        monkeypatch.setattr(fit, "clock_class", lambda family, fill: 100 if fill < 0.3 else 70)
+        monkeypatch.setattr(fit, "clock_class", lambda family, fill, hops: 100 if fill < 0.3 else 70)
 
         def choose(frequency):
             found = list(candidates(network, target := Target.of("ulx3s-85f", None, frequency)))
