@@ -89,7 +89,7 @@ CASES = (
     Case(
         "gowin-8",
         "gw2ar-18",
-        CoreConfig(lanes=8, cell_units=1, rows=8, entries=2048, sources=256, acc_bits=20),
+        CoreConfig(lanes=8, cell_units=1, rows=8, entries=2048, sources=256, acc_bits=20, counters=False),
         aim=75,
     ),
     Case(
