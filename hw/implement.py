@@ -31,19 +31,20 @@ REPORT = "report.json"
 #: MHz to aim for on a device without a board.
 AIMS = {"ecp5": 150.0, "ice40": 24.0, "gowin": 75.0}
 #: Options for a core alone. This router is faster on buses to many lanes; boards have nextpnr's default: on a ULX3S
-#: with 4 lanes at 60 MHz that one came to an end, at 92 MHz, and this one did not. With its usual weights it leads some
-#: connections of busy nets around in wide arcs: one placement of 16 lanes came to 118 MHz, with the others to 135.
+#: with 4 lanes at 60 MHz that one came to an end, at 92 MHz, and this one did not.
 #: In a core of 16 lanes thousands of paths are nearly as long as the longest, so the placer is to weigh them alike, and
 #: more than wire. The parallel engine refines a placement better than simulated annealing does, with one thread always
 #: in the same way.
 OPTIONS = {
     "ecp5": (
-        "--router", "router2", "--router2-alt-weights",
-        "--placer-heap-timingweight", "40", "--placer-heap-critexp", "1", "--parallel-refine", "--threads", "1",
+        "--router", "router2", "--placer-heap-timingweight", "40", "--placer-heap-critexp", "1", "--parallel-refine",
+        "--threads", "1",
     ),
 }  # fmt: skip
-#: Leads connections anew for as long as some are too slow for the aim, hence only for an aim that can be met.
-RIP_UP = {"ecp5": ("--tmg-ripup",)}
+#: Further ones for an aim that can be met, without which they may go on for long. With its usual weights the router
+#: leads some connections of busy nets around in wide arcs (one placement of 16 lanes came to 118 MHz, with the others
+#: to 135), but they end sooner where a device is full; and connections are led anew for as long as some are too slow.
+RIP_UP = {"ecp5": ("--router2-alt-weights", "--tmg-ripup")}
 #: Builds of nextpnr without threads, as YoWASP's is, do not have the first of these, and their placements miss the aims
 #: that the second is for.
 THREADED = ("--parallel-refine", "--tmg-ripup")
