@@ -126,7 +126,7 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
 
 def clock_class(model: str, fill: float, hops: int) -> int | None:
     """Return the MHz that cores reach which take a share ``fill`` of what they take most of; None if unknown."""
-    classes = coefficients()["models"][model][clock_key(hops)]
+    classes = coefficients()["models"][model].get(clock_key(hops))
     if classes is None:
         return None
     return next((mhz for limit, mhz in classes if fill <= limit), classes[-1][1])
