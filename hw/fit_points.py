@@ -139,7 +139,6 @@ POINTS = (
         "lfe5u-25f",
         {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 2048, "layers": 2, "split_banks": True},
         held_out=True,
-        routed=True,
     ),
     *_points(
         "ulx3s-85f",

@@ -118,9 +118,12 @@ def test_state_is_carried_across_calls():
     whole = model(x)
     first = model(x[:5])
     second = model(x[5:], first.state)
-    assert torch.equal(torch.cat((first.result, second.result)), whole.result)
+    # Some processors' matrix products depend in the last bit on how many rows there are.
+    exact = {"rtol": 0, "atol": 1e-14}
+    torch.testing.assert_close(torch.cat((first.result, second.result)), whole.result, **exact)
     for layer, expected in zip(second.layers, whole.layers, strict=True):
-        assert torch.equal(layer.h, expected.h[5:]) and torch.equal(layer.o, expected.o[5:])
+        torch.testing.assert_close(layer.h, expected.h[5:], **exact)
+        assert torch.equal(layer.o, expected.o[5:])
     assert not torch.equal(model(x[5:]).result, second.result)
 
 
