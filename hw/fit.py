@@ -23,7 +23,7 @@ from rich.table import Table
 
 from hw.boards import BOARDS
 from hw.config import CoreConfig
-from hw.fit_blocks import inventory
+from hw.fit_blocks import inferred_blocks, inventory
 from hw.fit_logic import sizes
 from hw.vendor import DEVICES, Device
 
@@ -120,6 +120,7 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
             logic[resource] += sum(each.get(name, 0.0) * size for name, size in measures.items())
     takes = {resource: round(fitted["packing"][resource] * count) for resource, count in logic.items()}
     takes |= blocks.totals
+    takes["RAM"] += inferred_blocks(config, device.family)
     fill = max(count / device.has[resource] for resource, count in takes.items() if resource in device.has)
     return Estimate(device, takes, clock_class(model_name(config, device.family), fill, config.hops))
 

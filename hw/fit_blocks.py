@@ -15,7 +15,7 @@ from hw.compact.event_queue import EventQueue
 from hw.compact.layouts import WEIGHT_BITS, LaneEvent
 from hw.config import COMPACT_WORD_BITS, CoreConfig
 from hw.counters import counter_map
-from hw.event import Entry
+from hw.event import Entry, FanoutList
 from hw.fanout_onchip import DirectoryWord
 from hw.tally import HIGH_BITS, slots
 from hw.vendor import rules
@@ -168,3 +168,13 @@ def inventory(config: CoreConfig, family: str, *, host_link: bool) -> Inventory:
     for component, count, a, b in products(config):
         found[component].multiplier += count * rules(family).is_block_product(a, b)
     return found
+
+
+def inferred_blocks(config: CoreConfig, family: str) -> int:
+    """Return the block RAMs that Yosys makes by itself: of lanes' queues that every item passes, where there is no
+    distributed RAM.
+    """
+    if rules(family).RULES.distributed_rows or config.compact or config.forwarding:
+        return 0
+    columns = rules(family).RULES.columns(FanoutList(config).size, config.queue_depth)
+    return config.lanes * sum(column.stack for column in columns)
