@@ -43,7 +43,7 @@ OPTIONS = {
 }  # fmt: skip
 #: Further ones for an aim that can be met, without which they may go on for long. With its usual weights the router
 #: leads some connections of busy nets around in wide arcs (one placement of 16 lanes came to 118 MHz, with the others
-#: to 135), but they end sooner where a device is full; and connections are led anew for as long as some are too slow.
+#: to 135); and connections are led anew for as long as some are too slow.
 RIP_UP = {"ecp5": ("--router2-alt-weights", "--tmg-ripup")}
 #: Builds of nextpnr without threads, as YoWASP's is, do not have the first of these, and their placements miss the aims
 #: that the second is for.
