@@ -124,6 +124,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=int, default=5, help="routes of each, of which the median counts (default: 5)")
     parser.add_argument("--jobs", type=int, default=1, help="routes at once (default: 1)")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what an earlier run of the same hardware, tools and options routed"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench", help="folder for logs and reports")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.add_argument("--write", action="store_true", help="put the rows into docs/results.md, in place of theirs")
@@ -156,7 +159,8 @@ def row(case: Case, report: dict[str, Any]) -> list[str]:
         for resource, count in part["takes"].items():
             used[resource] = used.get(resource, 0) + count * part["count"]
     seeds = fmax["seeds"].values()
-    speed = f"{fmax['median']:.1f} ({min(seeds):.1f} to {max(seeds):.1f}, {len(seeds)} seeds)"
+    spread = f"{min(seeds):.1f} to {max(seeds):.1f}, {len(seeds)} seeds" if len(seeds) > 1 else "1 seed"
+    speed = f"{fmax['median']:.1f} ({spread})"
     if case.clock is not None:
         speed += f", {'meets' if fmax['median'] >= case.clock else 'misses'} {case.clock:g}"
     area = f"{lane:.0f}"
@@ -192,8 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with Display(Console(stderr=True)) as display:
                 design = device_design(case.config, DEVICES[case.device], case.aim, rip_up=case.rip_up)
                 done = implement(
-                    design, options.work / case.name, seeds=options.seeds, jobs=options.jobs, display=display
-                )
+                    design, options.work / case.name, seeds=options.seeds, jobs=options.jobs, display=display,
+                    resume=options.resume,
+                )  # fmt: skip
         except (FlowError, ValueError) as error:
             print(f"hw.bench: {case.name}: {error}", file=sys.stderr)
             return 2

@@ -6,10 +6,10 @@ else those of the YoWASP packages. Logs stay in the work folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -98,7 +98,6 @@ class Report:
     fmax: Mapping[str, float]
     utilisation: Mapping[str, tuple[int, int]]
     paths: Mapping[str, tuple[Step, ...]]
-    seconds: float
     log: Path
     routed: Path
 
@@ -157,8 +156,7 @@ def place_and_route(
         If a tool is missing or fails, or the design does not fit or does not route.
     """
     family, work = FAMILIES[device.family], netlist.parent
-    stem = f"{netlist.stem}.seed{seed}"
-    routed, report, log = (work / f"{stem}{suffix}" for suffix in (family.suffix, ".report.json", ".log"))
+    routed, report, log = _files(netlist, device, seed)
     for file in (routed, report):
         file.unlink(missing_ok=True)
     arguments = [
@@ -168,13 +166,24 @@ def place_and_route(
     if frequency is not None:
         arguments += ["--freq", f"{frequency:g}"]
     if constraints is None and device.pins:
-        constraints = any_pins(netlist, device, stem)
+        constraints = any_pins(netlist, device, log.stem)
     if constraints is not None:
         *before, last = family.constraints
         arguments += [*before, f"{last}{constraints.name}"] if before else [last, constraints.name]
-    started = time.monotonic()
     run_tool(family.program, arguments, work, log, stage=f"place and route, seed {seed}", watch=watch)
-    seconds = time.monotonic() - started
+    return read_report(netlist, device, seed)
+
+
+def read_report(netlist: Path, device: Device, seed: int) -> Report:
+    """Return what :func:`place_and_route` found, from the files that it left.
+
+    Raises
+    ------
+    FlowError
+        If there is no report, or it cannot be read.
+    """
+    family = FAMILIES[device.family]
+    routed, report, log = _files(netlist, device, seed)
     try:
         contents = json.loads(report.read_text())
         fmax = {_clock(name): clock["achieved"] for name, clock in contents["fmax"].items()}
@@ -188,20 +197,38 @@ def place_and_route(
         }  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FlowError(f"{family.program} left no report that can be read ({error}); see {log}") from None
-    return Report(device.name, seed, fmax, utilisation, paths, seconds, log, routed)
+    return Report(device.name, seed, fmax, utilisation, paths, log, routed)
 
 
-def route_seeds(netlist: Path, device: Device, seeds: Iterable[int], *, jobs: int = 1, **options) -> list[Report]:
+def _files(netlist: Path, device: Device, seed: int) -> tuple[Path, Path, Path]:
+    """Return the routed design, the report and the log of a seed."""
+    suffixes = (FAMILIES[device.family].suffix, ".report.json", ".log")
+    routed, report, log = (netlist.parent / f"{netlist.stem}.seed{seed}{suffix}" for suffix in suffixes)
+    return routed, report, log
+
+
+def route_seeds(
+    netlist: Path, device: Device, seeds: Iterable[int], *, jobs: int = 1, resume: bool = False, **options
+) -> list[Report]:
     """Place and route a netlist once for each seed, ``jobs`` at once; options as for :func:`place_and_route`.
+
+    With ``resume`` a seed that an earlier run with the same netlist and options routed is only read.
 
     Raises
     ------
     FlowError
         If no seed routes; seeds that do not are left out otherwise.
     """
+
+    def run(seed: int) -> Report:
+        if resume:
+            with contextlib.suppress(FlowError):
+                return read_report(netlist, device, seed)
+        return place_and_route(netlist, device, seed=seed, **options)
+
     reports, failures = [], []
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(place_and_route, netlist, device, seed=seed, **options) for seed in seeds]
+        futures = [pool.submit(run, seed) for seed in seeds]
         try:
             for future in futures:
                 try:

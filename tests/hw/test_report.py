@@ -26,7 +26,7 @@ STEPS = (
 def report(seed, fmax, tmp_path) -> Report:
     utilisation = {"TRELLIS_COMB": (1000, 83640), "TBUF": (4, 0), "DTR": (0, 1)}
     paths = {"clk -> clk": STEPS, "fast -> fast": STEPS[:1], "clk -> fast": STEPS[:2]}
-    return Report("lfe5u-85f", seed, fmax, utilisation, paths, 1.0, tmp_path / "log", tmp_path / "routed")
+    return Report("lfe5u-85f", seed, fmax, utilisation, paths, tmp_path / "log", tmp_path / "routed")
 
 
 @pytest.fixture

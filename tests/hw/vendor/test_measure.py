@@ -19,7 +19,7 @@ def test_table(monkeypatch, capsys):
     def fake(component, device, platform, frequency, seeds):
         assert (device, frequency, seeds) == (DEVICES["up5k"], 60, 3)
         clocks = [{"clk": 10.0}, {"clk": 40.0}, {"clk": 30.0}] if platform else [{}]
-        return [Report(device.name, 1, fmax, {}, {}, 1.0, Path(), Path()) for fmax in clocks]
+        return [Report(device.name, 1, fmax, {}, {}, Path(), Path()) for fmax in clocks]
 
     monkeypatch.setattr(measure, "measure", fake)
     assert measure.main(["--device", "up5k", "--frequency", "60", "--seeds", "3"]) == 0
