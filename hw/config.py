@@ -226,7 +226,7 @@ class CoreConfig:
 
     @property
     def directory_bits(self) -> int:
-        """Width of a directory word (:class:`hw.fanout_onchip.DirectoryWord`), wider than an entry."""
+        """Width of a directory word (:class:`hw.directory.DirectoryWord`), wider than an entry."""
         return 2 * self.entry_bits + self.offset_bits + 2
 
     @property

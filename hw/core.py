@@ -1,5 +1,7 @@
 """The core: lanes, cell units, broadcaster, sequencer, loader, counters, connected in the order in which data flows."""
 
+from typing import NamedTuple
+
 from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -8,7 +10,7 @@ from hw.broadcast import Broadcaster
 from hw.cell_group import CellGroup, StateWord
 from hw.compact.core import compact_core
 from hw.config import CoreConfig
-from hw.counters import Counters, StepRecord, counter_map
+from hw.counters import Counters, counter_map
 from hw.delay import delay
 from hw.errors import Error
 from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
@@ -20,8 +22,20 @@ from hw.loader import Loader
 from hw.output import Output, OutputQueue
 from hw.progress import Progress
 from hw.sequencer import Sequencer
+from hw.step_counts import StepRecord
+from hw.stops import Stops
 from hw.tally import COUNTER_BITS
-from hw.vendor.generic import Relay
+
+
+class _Parts(NamedTuple):
+    loader: Loader
+    decoder: InputDecoder
+    broadcaster: Broadcaster
+    sequencer: Sequencer
+    lanes: list[Lane]
+    groups: list[CellGroup]
+    output_queue: OutputQueue
+    output: Output
 
 
 class Core(wiring.Component):
@@ -81,46 +95,39 @@ class Core(wiring.Component):
         if self.config.compact:
             return compact_core(self)
         m = Module()
+        m.submodules.loader = loader = Loader(self.config)
+        stops = Stops(m, self.config.hops, self.reset, loader)
+        parts = self._parts(m, stops, loader)
+        self._connect_loading(m, stops, parts)
+        ends = self._connect_events(m, stops, parts)
+        self._connect_cells(m, parts)
+        self._connect_output(m, stops, parts)
+        self._connect_errors(m, parts)
+        self._connect_counts(m, stops, parts, ends)
+        return m
+
+    def _parts(self, m, stops, loader):
+        """Add the parts, in the order in which events pass them."""
         config = self.config
-        m.submodules.loader = loader = Loader(config)
-        hops = config.hops
-
-        # Everything but loader and decoder is reset without a network, too; the last hop is each part's own register. A
-        # reset lasts a cycle longer than the buses to the lanes, so that nothing of what they hold comes through, and
-        # until it is over nothing is taken or sent.
-        resets = [self.reset]
-        for cycle in range(1, 2 * hops + 2):
-            resets.append(delay(m, resets[-1], 1, f"resets_{cycle}", init=0))
-        stops = [Signal(name="stopped", init=1)]
-        for cycle in range(1, hops + 1):
-            stops.append(delay(m, stops[-1], 1, f"stopped_{cycle}", init=1))
-        m.d.sync += stops[0].eq(Cat(resets[: hops + 1]).any() | ~loader.loaded)
-        unsettled = Signal()
-        m.d.sync += unsettled.eq(Cat(resets).any())
-
-        def stoppable(name, component, stopped=stops[hops - 1]):
-            m.submodules[f"{name}_stop"] = stop = Relay(1)
-            m.submodules[name] = part = ResetInserter(stop.o)(component)
-            m.d.comb += stop.i.eq(stopped)
-            return part
-
-        m.submodules.decoder = decoder = ResetInserter(self.reset | unsettled)(InputDecoder(config))
-        broadcaster = stoppable("broadcaster", Broadcaster(config))
-        sequencer = stoppable("sequencer", Sequencer(config))
-        output_queue = stoppable("output_queue", OutputQueue(config))
-        output = stoppable("output", Output(config))
+        m.submodules.decoder = decoder = ResetInserter(self.reset | stops.unsettled)(InputDecoder(config))
+        broadcaster = stops.stoppable("broadcaster", Broadcaster(config))
+        sequencer = stops.stoppable("sequencer", Sequencer(config))
+        output_queue = stops.stoppable("output_queue", OutputQueue(config))
+        output = stops.stoppable("output", Output(config))
         lanes = [
-            stoppable(f"lane_{number}", Lane(config), stopped)
-            for number, stopped in enumerate(spread(m, "stop", stops[0], config.lanes, hops))
+            stops.stoppable(f"lane_{number}", Lane(config), stopped)
+            for number, stopped in enumerate(spread(m, "stop", stops.first, config.lanes, config.hops))
         ]
-        groups = [stoppable(f"cell_{number}", CellGroup(config, number)) for number in range(config.cell_units)]
+        groups = [stops.stoppable(f"cell_{number}", CellGroup(config, number)) for number in range(config.cell_units)]
+        return _Parts(loader, decoder, broadcaster, sequencer, lanes, groups, output_queue, output)
 
-        # Loading.
+    def _connect_loading(self, m, stops, parts):
+        config, hops, loader = self.config, self.config.hops, parts.loader
         wiring.connect(m, wiring.flipped(self.load), loader.i)
         idle = Signal()
         m.d.comb += [loader.restart.eq(self.reset), loader.idle.eq(idle)]
-        m.d.sync += [idle.eq(self.idle & loader.loaded), self.loaded.eq(loader.loaded & ~Cat(stops).any())]
-        for index, group in enumerate(groups):
+        m.d.sync += [idle.eq(self.idle & loader.loaded), self.loaded.eq(loader.loaded & ~stops.any())]
+        for index, group in enumerate(parts.groups):
             m.d.comb += group.load.eq(carry(m, f"cell_{index}_load", loader.write, hops))
         write, sent = loader.write, Signal(LaneWrite(config), reset_less=True)
         m.d.sync += [
@@ -130,17 +137,22 @@ class Core(wiring.Component):
             sent.address.eq(write.address),
             sent.data.eq(write.data),
         ]
-        for number, (lane, here) in enumerate(zip(lanes, spread(m, "load", sent, config.lanes, hops), strict=True)):
+        heres = spread(m, "load", sent, config.lanes, hops)
+        for number, (lane, here) in enumerate(zip(parts.lanes, heres, strict=True)):
             selected = here.select == number
             m.d.comb += [
                 lane.load.eq(here),
                 lane.load.directory.eq(selected & here.directory),
                 lane.load.entry.eq(selected & here.entry),
             ]
-        m.d.comb += [part.network.eq(loader.network) for part in (decoder, sequencer)]
-        m.d.comb += [group.layers.eq(loader.network.layers) for group in groups]
+        m.d.comb += [part.network.eq(loader.network) for part in (parts.decoder, parts.sequencer)]
+        m.d.comb += [group.layers.eq(loader.network.layers) for group in parts.groups]
 
-        # Input and results to the lanes. What comes behind an image waits until its last word has come through.
+    def _connect_events(self, m, stops, parts):
+        """Connect input and results to the lanes; return the ends of input, layer and step."""
+        config, hops = self.config, self.config.hops
+        decoder, broadcaster, sequencer = parts.decoder, parts.broadcaster, parts.sequencer
+        # What comes behind an image waits until its last word has come through.
         words = [self.load.valid]
         for cycle in range(Loader.LATENCY + hops + 2):
             words.append(delay(m, words[-1], 1, f"words_{cycle}", init=0))
@@ -148,15 +160,15 @@ class Core(wiring.Component):
         m.d.sync += waits.eq(Cat(words).any())
         m.d.comb += [
             decoder.i.payload.eq(self.i.payload),
-            decoder.i.valid.eq(self.i.valid & ~unsettled & ~waits),
-            self.i.ready.eq(decoder.i.ready & ~unsettled & ~waits),
+            decoder.i.valid.eq(self.i.valid & ~stops.unsettled & ~waits),
+            self.i.ready.eq(decoder.i.ready & ~stops.unsettled & ~waits),
         ]
         wiring.connect(m, decoder.o, broadcaster.input)
-        for index, group in enumerate(groups):
+        for index, group in enumerate(parts.groups):
             wiring.connect(m, group.results, broadcaster.results[index])
         events = spread(m, "event", broadcaster.event, config.lanes, hops)
         valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
-        for lane, event, valid in zip(lanes, events, valids, strict=True):
+        for lane, event, valid in zip(parts.lanes, events, valids, strict=True):
             m.d.comb += [lane.event.eq(event), lane.valid.eq(valid)]
         # Nobody needs to know of an end at once, but of all of them at the same time.
         input_end, input_ending, layer_end, step_end = (
@@ -173,24 +185,18 @@ class Core(wiring.Component):
             decoder.bank.eq(sequencer.input_bank),
             decoder.between_steps.eq(sequencer.between_steps),
             broadcaster.input_allowed.eq(sequencer.input_ready),
-            broadcaster.lanes_ready.eq(join(m, "ready", [lane.ready for lane in lanes], hops)),
+            broadcaster.lanes_ready.eq(join(m, "ready", [lane.ready for lane in parts.lanes], hops)),
             sequencer.input_end.eq(input_end),
             sequencer.input_ending.eq(input_ending),
             sequencer.layer_end.eq(layer_end),
-            sequencer.state_written.eq(loader.state_written),
+            sequencer.state_written.eq(parts.loader.state_written),
         ]
+        return input_end, layer_end, step_end
 
-        # Lanes and cell units.
-        def passed(whom):
-            return (
-                [
-                    carry(m, f"lane_{number}_{name}_{whom}", getattr(lane, name), hops)
-                    for number, lane in enumerate(lanes)
-                ]
-                for name in ("inputs_passed", "layers_passed")
-            )
-
-        inputs_passed, layers_passed = passed("to_cell")
+    def _connect_cells(self, m, parts):
+        config, hops = self.config, self.config.hops
+        sequencer, groups, lanes = parts.sequencer, parts.groups, parts.lanes
+        inputs_passed, layers_passed = self._passed(m, parts, "to_cell")
         idles = [delay(m, group.idle, hops > 1, f"cell_{number}_idle") for number, group in enumerate(groups)]
         m.d.sync += sequencer.cells_idle.eq(Cat(idles).all())
         starts = delay(m, sequencer.start, hops > 1, "start", init=0)
@@ -217,18 +223,29 @@ class Core(wiring.Component):
                 with m.Case(index):
                     m.d.sync += self.state.eq(group.state)
 
-        # Output.
+    def _passed(self, m, parts, whom):
+        """Return the ends of input, and those of layers, that each lane has passed, as they come to somebody."""
+        return (
+            [
+                carry(m, f"lane_{number}_{name}_{whom}", getattr(lane, name), self.config.hops)
+                for number, lane in enumerate(parts.lanes)
+            ]
+            for name in ("inputs_passed", "layers_passed")
+        )
+
+    def _connect_output(self, m, stops, parts):
+        output, queue, broadcaster, network = parts.output, parts.output_queue, parts.broadcaster, parts.loader.network
         m.d.comb += [
-            output_queue.i.eq(broadcaster.output),
-            output_queue.valid.eq(broadcaster.output_valid),
-            broadcaster.output_ready.eq(output_queue.ready),
+            queue.i.eq(broadcaster.output),
+            queue.valid.eq(broadcaster.output_valid),
+            broadcaster.output_ready.eq(queue.ready),
         ]
-        wiring.connect(m, output_queue.o, output.i)
+        wiring.connect(m, queue.o, output.i)
         base = Signal.like(output.base, reset_less=True)  # the network stays
-        m.d.sync += base.eq(Mux(loader.network.readout, 0, loader.network.output_base))
+        m.d.sync += base.eq(Mux(network.readout, 0, network.output_base))
         m.d.comb += [
             self.o.payload.eq(output.o.payload),
-            self.o.valid.eq(output.o.valid & ~unsettled),
+            self.o.valid.eq(output.o.valid & ~stops.unsettled),
             output.o.ready.eq(self.o.ready),  # what is lost is reset anyway
             output.base.eq(base),
             output.argmax_only.eq(self.argmax_only),
@@ -237,7 +254,8 @@ class Core(wiring.Component):
             self.best_valid.eq(output.best_valid),
         ]
 
-        # Errors: the first is kept. They come from afar, so each passes a register first.
+    def _connect_errors(self, m, parts):
+        # The first is kept. They come from afar, so each passes a register first.
         clears = self.reset | self.clear_error
         told = [
             (
@@ -246,8 +264,8 @@ class Core(wiring.Component):
             )
             for name, error, detail in (
                 ("extra", self.extra_error, self.extra_detail),
-                ("decoder", decoder.error, decoder.detail),
-                ("loader", loader.error, loader.detail),
+                ("decoder", parts.decoder.error, parts.decoder.detail),
+                ("loader", parts.loader.error, parts.loader.detail),
             )
         ]
         now, now_detail = Signal(Error), Signal(32, reset_less=True)
@@ -260,9 +278,12 @@ class Core(wiring.Component):
         with m.If(clears):
             m.d.sync += [now.eq(Error.NONE), self.error.eq(Error.NONE)]
 
-        # Progress, and what is counted.
-        progress = stoppable("progress", Progress(config))
-        for lane, inputs, layers in zip(progress.lanes, *passed("to_progress"), strict=True):
+    def _connect_counts(self, m, stops, parts, ends):
+        """Connect progress, and what is counted."""
+        config, loader, broadcaster = self.config, parts.loader, parts.broadcaster
+        input_end, layer_end, step_end = ends
+        progress = stops.stoppable("progress", Progress(config))
+        for lane, inputs, layers in zip(progress.lanes, *self._passed(m, parts, "to_progress"), strict=True):
             m.d.comb += [lane.inputs.eq(inputs), lane.layers.eq(layers)]
         m.d.comb += [
             progress.egru_count.eq(loader.network.layer_count - loader.network.readout),
@@ -270,7 +291,12 @@ class Core(wiring.Component):
             progress.layer_end.eq(layer_end),
             progress.step_end.eq(step_end),
             self.idle.eq(
-                progress.idle & sequencer.between_steps & ~input_end & output_queue.empty & output.empty & decoder.empty
+                progress.idle
+                & parts.sequencer.between_steps
+                & ~input_end
+                & parts.output_queue.empty
+                & parts.output.empty
+                & parts.decoder.empty
             ),
         ]
         if config.counters:
@@ -278,14 +304,14 @@ class Core(wiring.Component):
             fires, blocked = (
                 [
                     delay(m, getattr(group, name), 1, f"cell_{index}_{name}", init=0)
-                    for index, group in enumerate(groups)
+                    for index, group in enumerate(parts.groups)
                 ]
                 for name in ("silent_fire", "blocked")
             )
             m.d.comb += [
-                counters.stop.eq(carry(m, "counters_stop", stops[0], hops)),
-                counters.event.eq(carry(m, "counters_event", broadcaster.event, hops)),
-                counters.valid.eq(carry(m, "counters_valid", broadcaster.valid, hops)),
+                counters.stop.eq(carry(m, "counters_stop", stops.first, config.hops)),
+                counters.event.eq(carry(m, "counters_event", broadcaster.event, config.hops)),
+                counters.valid.eq(carry(m, "counters_valid", broadcaster.valid, config.hops)),
                 counters.input_closed.eq(progress.input_closed),
                 counters.layer_closed.eq(progress.layer_closed),
                 counters.layer.eq(progress.layer),
@@ -299,6 +325,5 @@ class Core(wiring.Component):
                 self.counter.eq(counters.count),
                 self.step.eq(counters.record),
             ]
-            for number, lane in enumerate(lanes):
-                m.d.comb += counters.lanes[number].eq(carry(m, f"lane_{number}_activity", lane.activity, hops))
-        return m
+            for number, lane in enumerate(parts.lanes):
+                m.d.comb += counters.lanes[number].eq(carry(m, f"lane_{number}_activity", lane.activity, config.hops))

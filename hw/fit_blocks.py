@@ -15,8 +15,8 @@ from hw.compact.event_queue import EventQueue
 from hw.compact.layouts import WEIGHT_BITS, LaneEvent
 from hw.config import COMPACT_WORD_BITS, CoreConfig
 from hw.counters import counter_map
+from hw.directory import DirectoryWord
 from hw.event import Entry, FanoutList
-from hw.fanout_onchip import DirectoryWord
 from hw.tally import HIGH_BITS, slots
 from hw.vendor import rules
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from golden.float_reference import run_float
 from golden.macs import count
-from hw.build import DIGITS, MANIFEST, configure, write_build
+from hw.build_folder import DIGITS, MANIFEST, configure, write_build
 from sim.inputs import read_inputs
 from sim.run import Run, as_json, replace, run_network, with_progress
 from sim.verilate import SimulationError, compile_core

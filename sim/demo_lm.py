@@ -19,7 +19,7 @@ from rich.text import Text
 from golden.macs import fan_out, theoretical_macs
 from golden.reference import Oracle
 from hw.boards import BOARDS
-from hw.build import ROOT, Build, configure
+from hw.build_folder import ROOT, Build, configure
 from hw.fit import estimate
 from hw.vendor import DEVICES
 from sim.report import Comparison, compare

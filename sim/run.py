@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from golden.reference import Trace, run
-from hw.build import DIGITS, Build, configure
+from hw.build_folder import DIGITS, Build, configure
 from hw.event import NULL_INDEX
 from sim.inputs import Inputs, read_inputs
 from sim.report import Comparison, compare

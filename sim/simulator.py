@@ -21,9 +21,10 @@ import numpy as np
 from amaranth.lib import data
 
 from hw.config import CoreConfig
-from hw.counters import StepRecord, counter_map
+from hw.counters import counter_map
 from hw.errors import Error
 from hw.event import NULL_INDEX, InputBeat, OutputBeat, UnitUpdate
+from hw.step_counts import StepRecord
 from sim.verilate import SimulationError, compile_core
 
 MODES = ("stream", "stepwise", "isolated")

@@ -18,9 +18,10 @@ from amaranth.lib.wiring import In
 
 from hw.config import CoreConfig
 from hw.core import Core
-from hw.counters import Counters, StepRecord
+from hw.counters import Counters
 from hw.emit import emit
 from hw.event import InputBeat, OutputBeat, UnitUpdate
+from hw.step_counts import StepRecord
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "sim"

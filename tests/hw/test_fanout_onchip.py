@@ -7,8 +7,9 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from hw.config import CoreConfig
+from hw.directory import Directory
 from hw.event import EventKind, ListPart
-from hw.fanout_onchip import Directory, FanoutOnChip, Walker
+from hw.fanout_onchip import FanoutOnChip, Walker
 from hw.vendor.generic import MEMORY_LATENCY
 from tests.hw.bench import (
     STALLS,

@@ -12,7 +12,7 @@ from golden.fanout import compile
 from golden.macs import fan_out
 from golden.network import Model, save
 from golden.reference import Oracle, run
-from hw.build import Build, read_network
+from hw.build_folder import Build, read_network
 from sim import demo_lm
 from tests.networks import random_fixed_network
 from tests.sim.test_simulator import CONFIG

@@ -9,7 +9,7 @@ import pytest
 from golden.macs import count, theoretical_macs
 from golden.network import load
 from golden.reference import run
-from hw.build import DIGITS, configure
+from hw.build_folder import DIGITS, configure
 from hw.config import CoreConfig
 from hw.counters import counter_map
 from sim import demo
