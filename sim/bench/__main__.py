@@ -64,22 +64,27 @@ def row(case: Case, measured: Efficiency | Latency) -> list[str]:
         + (", split banks" if case.split_banks else "")
         + (", forwarding" if case.forwarding else "")
         + (f", queue {case.queue_depth}" if case.queue_depth != 16 else "")
+        + (f", {case.hops} hops" if case.hops > 1 else "")
+        + (", distributed cells" if case.distributed_cells else "")
     )
     if isinstance(measured, Latency):
-        early = f"{measured.last_event:.0f} cycles ({mark(measured.last_event <= case.early)} {case.early:.0f}), "
+        early = f"{measured.last_event:.0f} cycles{mark(measured.last_event, case.early, most=True)}, "
         early += f"{measured.burst:.0f} after a burst"
-        late = f"{measured.step:.0f} cycles a step ({mark(measured.step <= case.late)} {case.late:.0f})"
+        late = f"{measured.step:.0f} cycles a step{mark(measured.step, case.late, most=True)}"
         return [case.description, core, early, late, "", "", "", ""]
     return [
         case.description, core,
-        f"{measured.early:.3f} ({mark(measured.early >= case.early)} {case.early:.2f})",
-        f"{measured.late:.3f} ({mark(measured.late >= case.late)} {case.late:.2f})",
+        f"{measured.early:.3f}{mark(measured.early, case.early)}",
+        f"{measured.late:.3f}{mark(measured.late, case.late)}",
         f"{measured.barrier:.2f}", f"{measured.macs:,.0f}", f"{measured.hazard:.1%}", f"{measured.drain:.1%}",
     ]  # fmt: skip
 
 
-def mark(met: bool) -> str:
-    return "meets" if met else "misses"
+def mark(figure: float, bar: float | None, *, most: bool = False) -> str:
+    """Return whether a figure meets its bar, the least, or most, that it may be; nothing where there is none."""
+    if bar is None:
+        return ""
+    return f" ({'meets' if (figure <= bar if most else figure >= bar) else 'misses'} {bar:g})"
 
 
 HEADINGS = (

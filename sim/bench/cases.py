@@ -19,23 +19,28 @@ DIGITS_MODEL = Path(__file__).parents[2] / "models" / "digits" / "digits.safeten
 
 @dataclass(frozen=True)
 class Case:
-    """A workload on a core, with the lane efficiency to reach: inputs early, and each after the last output."""
+    """A workload on a core, with the lane efficiency to reach, where a bar says so: inputs early, and each after the
+    last output.
+    """
 
     name: str
     description: str
     workload: str
     lanes: int
     cell_units: int
-    early: float
-    late: float
+    early: float | None
+    late: float | None
     split_banks: bool = False
     forwarding: bool = False
     queue_depth: int = 16
+    hops: int = 1
+    distributed_cells: bool = False
 
     def config(self, network: FixedNetwork, activity: np.ndarray | None) -> CoreConfig:
         return CoreConfig.fitting(
             network, self.lanes, activity=activity, cell_units=self.cell_units, queue_depth=self.queue_depth,
-            split_banks=self.split_banks, forwarding=self.forwarding,
+            split_banks=self.split_banks, forwarding=self.forwarding, hops=self.hops,
+            distributed_cells=self.distributed_cells,
         )  # fmt: skip
 
 
@@ -66,6 +71,21 @@ CASES = (
         split_banks=True,
         forwarding=True,
         queue_depth=32,
+    ),
+    # Built for distance, as the large cores that ``hw.bench`` routes.
+    Case("far-16", "3 layers of 256, 85 %, 15 %", "stack", 16, 2, None, None, hops=3),
+    Case(
+        "far-64",
+        "512 inputs, 512 units, 85 %, 15 %",
+        "square",
+        64,
+        4,
+        None,
+        None,
+        forwarding=True,
+        queue_depth=32,
+        hops=3,
+        distributed_cells=True,
     ),
 )
 

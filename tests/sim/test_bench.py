@@ -1,5 +1,6 @@
 """The benchmark: what it measures on a small network, and what it refuses."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from golden.fanout import compile
 from golden.reference import Oracle
 from sim.bench import __main__ as bench
 from sim.bench.cases import CASES, Case
-from sim.bench.measure import WARM_UP, barrier
+from sim.bench.measure import WARM_UP, Efficiency, Latency, barrier
 from sim.simulator import Simulator
 
 STEPS = 12
@@ -77,3 +78,15 @@ def test_results_keep_the_text_around_the_table(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "RESULTS", page)
     bench.write_results("new")
     assert page.read_text() == f"before\n{bench.BEGIN}\nnew\n{bench.END}\nafter\n"
+
+
+def test_marks(case):
+    measured = Efficiency(early=0.97, late=0.95, barrier=0.6, macs=10, hazard=0.0, drain=0.0)
+    assert bench.row(case, measured)[2:4] == ["0.970 (meets 0.96)", "0.950 (misses 0.96)"]
+    far = dataclasses.replace(case, early=None, late=None, hops=3, distributed_cells=True)
+    assert bench.row(far, measured)[1:4] == ["2 lanes, 1 cell units, 3 hops, distributed cells", "0.970", "0.950"]
+    cycles = Latency(last_event=94.2, burst=117.0, burst_worst=130, step=336.0, efficiency=0.5)
+    digits = dataclasses.replace(case, early=100, late=335)
+    assert bench.row(digits, cycles)[2:4] == [
+        "94 cycles (meets 100), 117 after a burst", "336 cycles a step (misses 335)",
+    ]  # fmt: skip
