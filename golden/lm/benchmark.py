@@ -25,7 +25,7 @@ from golden.lm.model import LanguageModel
 from golden.lm.program import CHUNK
 from golden.lm.recurrence import padded
 from golden.lm.settings import PRESETS, Settings, preset
-from golden.lm.steps import STEPS, default_steps
+from golden.lm.steps import STEPS, default_dtype, default_steps
 
 
 class Candidate:
@@ -115,9 +115,11 @@ def candidates(options: argparse.Namespace) -> list[Candidate]:
     names = options.steps or (["plain", "triton-graph", "fused-graph"] if cuda else ["plain", default_steps(device)])
     made = []
     for name in names:
-        dtype = torch.bfloat16 if cuda and name != "plain" else torch.float32
-        for chunk in options.chunks if name.endswith("-graph") else options.chunks[:1]:
-            made.append(Candidate(settings, name, dtype, device, chunk))
+        dtypes = [torch.float32] if name == "plain" or not cuda else []
+        dtypes += [torch.bfloat16] * (name != "plain" and default_dtype(device) == torch.bfloat16)
+        for dtype in dtypes:
+            for chunk in options.chunks if name.endswith("-graph") else options.chunks[:1]:
+                made.append(Candidate(settings, name, dtype, device, chunk))
     return made
 
 

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
     parser.add_argument("--steps", choices=STEPS, help="who computes the recurrence (default: the fastest that works)")
     parser.add_argument(
-        "--precision", choices=("float32", "bfloat16"), help="of products (default: bfloat16 on cuda, else float32)"
+        "--precision", choices=("float32", "bfloat16"), help="of products (default: bfloat16 where it is faster)"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="of a processor (default: one for each core)")
     group = parser.add_argument_group("settings (defaults are those of the preset)")

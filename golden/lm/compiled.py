@@ -1,6 +1,7 @@
 """Steps of an EGRU compiled for this processor: ``cell.c``, built by :mod:`golden.lm.native`.
 
-Products are PyTorch's, or, once most recurrent weights are zero, those of :mod:`golden.lm.sparse`.
+Products are PyTorch's, or, of float32 and once most recurrent weights are zero, those of :mod:`golden.lm.sparse`:
+a processor with units for bfloat16 has a dense product done before those.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 
+import torch
 from torch import Tensor
 
 from golden.checkpoint import TrainingError
@@ -17,8 +19,8 @@ from golden.lm.steps import ProductSteps, Window
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
-    """Return the library, built if it is not there.
+def library(dtype: torch.dtype) -> ctypes.CDLL:
+    """Return the library for factors of products of this type, float32 or bfloat16, built if it is not there.
 
     Raises
     ------
@@ -26,7 +28,7 @@ def library() -> ctypes.CDLL:
         If there is no compiler, or it fails.
     """
     try:
-        loaded = build("cell.c")
+        loaded = build("cell.c", ("BFLOAT16",) if dtype == torch.bfloat16 else ())
     except CompilerError as error:
         raise TrainingError(f"{error}, or train with --steps torch") from None
     size, array, number = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
@@ -37,13 +39,13 @@ def library() -> ctypes.CDLL:
 
 
 class CompiledSteps(ProductSteps):
-    """Steps in C, float32, on one thread; dense products, which take most of the time, are PyTorch's on all of them."""
+    """Steps in C, on one thread; dense products, which take most of the time, are PyTorch's on all of them."""
 
     def __init__(self, window: Window) -> None:
         w = window
         super().__init__(window)
-        self.library = library()
-        self.sparse = False
+        self.library = library(w.a.dtype)
+        self.sparse, self.may_be_sparse = False, w.a.dtype == torch.float32
         self.weights, self.weights_back = SparseWeights(w.units, 3 * w.units), SparseWeights(3 * w.units, w.units)
 
         def addresses(*arrays: Tensor) -> list[int]:
@@ -64,7 +66,7 @@ class CompiledSteps(ProductSteps):
     def forward(self, t: int) -> None:
         w = self.window
         if t == 0:
-            self.sparse = self.weights.take(w.weight) and self.weights_back.take(w.weight_back)
+            self.sparse = self.may_be_sparse and self.weights.take(w.weight) and self.weights_back.take(w.weight_back)
         if self.sparse:
             self.weights.product(w.y[t], w.b[t])
             self.cell(t)
@@ -81,6 +83,8 @@ class CompiledSteps(ProductSteps):
             super().backward(t)
 
     def gradient(self, x: Tensor, d: Tensor) -> Tensor:
+        if not self.may_be_sparse:
+            return super().gradient(x, d)
         return gradient(x.flatten(0, 1), d.flatten(0, 1))
 
     def cell(self, t: int) -> None:

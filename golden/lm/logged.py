@@ -20,7 +20,7 @@ from golden.fit import Record
 from golden.lm import distributed
 from golden.lm.corpus import Corpus
 from golden.lm.settings import Settings
-from golden.lm.steps import check_steps, default_steps
+from golden.lm.steps import check_steps, default_dtype, default_steps
 from golden.lm.trainer import Trainer
 from golden.lm.weights import load_weights, save_weights
 
@@ -42,9 +42,8 @@ def trainer_of(
     """
     plain = settings.cell != "egru"
     steps = steps or ("plain" if plain else default_steps(device, versatile=settings.versatile))
-    precision = precision or ("float32" if steps == "plain" or device.type == "cpu" else "bfloat16")
-    dtype = getattr(torch, precision)
-    check_steps(steps, device, dtype, versatile=settings.versatile)
+    dtype = getattr(torch, precision) if precision else default_dtype(device)
+    check_steps(steps, device, versatile=settings.versatile)
     return Trainer(settings, corpus, device, steps, dtype, None if init is None else load_weights(init))
 
 

@@ -108,10 +108,14 @@ class LanguageModel(nn.Module):
         )  # fmt: skip
 
     def choose(self, steps: str, dtype: torch.dtype, chunk: int = CHUNK) -> None:
-        """Choose who computes the steps of EGRUs (:data:`golden.lm.steps.STEPS`), with what factors of products."""
+        """Choose who computes the steps of EGRUs (:data:`golden.lm.steps.STEPS`), with what factors of products.
+
+        Plain steps, and layers of other kinds, are float32; the decoder's products are not.
+        """
         s = self.settings
         self.padded = s.cell == "egru" and steps != "plain"
         self.dtype = dtype if self.padded else torch.float32
+        self.decoder_dtype = dtype
         self.recur: Callable[[Tensor, Sequence[State] | None], StackOutput]
         self.recur = Recurrence(self.layers, steps, dtype, s.dropout_layer, chunk) if self.padded else self._plain
 
@@ -199,7 +203,7 @@ class LanguageModel(nn.Module):
     def loss(self, y: Tensor, words: Tensor) -> Tensor:
         """Return the mean cross-entropy of the next words (T, B), for y (T, B, H or more) of :meth:`forward`."""
         weight, bias = self._decoder(y)
-        return CrossEntropy.apply(y.flatten(0, 1), weight, bias, words.flatten())
+        return CrossEntropy.apply(y.flatten(0, 1).to(self.decoder_dtype), weight, bias, words.flatten())
 
     def logits(self, y: Tensor) -> Tensor:
         """Return (T, B, V) for y (T, B, H or more) of :meth:`forward`."""

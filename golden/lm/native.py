@@ -50,7 +50,8 @@ def build(name: str, definitions: tuple[str, ...] = ()) -> ctypes.CDLL:
     flags = (*FLAGS, *(f"-D{definition}" for definition in definitions))
     cpu = Path("/proc/cpuinfo")
     model = "".join(sorted({line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}))
-    recipe = source.read_text() + " ".join(flags) + platform.machine() + model
+    headers = "".join(header.read_text() for header in sorted(source.parent.glob("*.h")))
+    recipe = source.read_text() + headers + " ".join(flags) + platform.machine() + model
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "egret"
     path = cache / f"{source.stem}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.so"
     if not path.exists():

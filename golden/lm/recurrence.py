@@ -110,7 +110,7 @@ class Recurrence:
     steps : str
         One of :data:`golden.lm.steps.STEPS`, but not plain.
     dtype : torch.dtype
-        Of the factors of products: float32, or bfloat16 on CUDA.
+        Of the factors of products: float32 or bfloat16.
     dropout : float
         Probability that a unit is dropped between layers, in training, the same ones at all steps of a sequence.
     chunk : int

@@ -6,6 +6,7 @@ The equations are those of :mod:`golden.egru`; :mod:`golden.lm.recurrence` has t
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -162,18 +163,23 @@ def steps_of(name: str, window: Window) -> Steps:
     return TorchSteps(window)
 
 
-def check_steps(name: str, device: torch.device, dtype: torch.dtype, *, versatile: bool = False) -> None:
-    """Raise TrainingError if these steps cannot run there, in these products."""
+def check_steps(name: str, device: torch.device, *, versatile: bool = False) -> None:
+    """Raise TrainingError if these steps cannot run there."""
     if device.type != "cuda" and (name.endswith("-graph") or name in ("triton", "fused")):
         raise TrainingError(f"{name} steps need a CUDA device; choose torch or compiled")
     if versatile and name not in VERSATILE:
         raise TrainingError(
             f"{name} steps know neither a hard reset nor other surrogate gradients; choose {' or '.join(VERSATILE)}"
         )
-    if name == "plain" and dtype != torch.float32:
-        raise TrainingError("plain steps, and an LSTM's, are float32; choose --precision float32")
-    if name == "compiled" and (device.type != "cpu" or dtype != torch.float32):
-        raise TrainingError("compiled steps are float32 on cpu; choose torch, or triton-graph on cuda")
+    if name == "compiled" and device.type != "cpu":
+        raise TrainingError("compiled steps are for cpu; choose torch or triton-graph")
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """Return the type of which products are fastest here: bfloat16 on CUDA and on processors with units for it."""
+    cpu = Path("/proc/cpuinfo")
+    fast = device.type == "cuda" or (cpu.is_file() and bool({"avx512_bf16", "amx_bf16"} & set(cpu.read_text().split())))
+    return torch.bfloat16 if fast else torch.float32
 
 
 def default_steps(device: torch.device, *, versatile: bool = False) -> str:

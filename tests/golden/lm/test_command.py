@@ -12,6 +12,7 @@ import torch
 
 from golden import train as program
 from golden.lm import benchmark, plot
+from golden.lm.steps import default_dtype
 from golden.lm.weights import load_weights
 
 REPOSITORY = Path(__file__).parents[3]
@@ -99,8 +100,6 @@ def test_starts_from_weights(data, trained, tmp_path):
         (["--layers", "10,9"], "the last layer has 9 units and the embedding 8 features; a tied decoder needs as many"),
         (["--init", "none"], "cannot read weights from none (no such weights in it); give files that training wrote"),
         (["--steps", "triton-graph"], "triton-graph steps need a CUDA device; choose torch or compiled"),
-        (["--cell", "lstm", "--precision", "bfloat16"], "plain steps, and an LSTM's, are float32; choose --precision "),
-        (["--steps", "compiled", "--precision", "bfloat16"], "compiled steps are float32 on cpu; choose torch, or "),
         (
             ["--hard-reset", "--steps", "compiled"],
             "compiled steps know neither a hard reset nor other surrogate gradients",
@@ -160,10 +159,12 @@ def test_benchmark_prints_ratios(capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "SIZES", {("ptb", False): (30, 1000), ("ptb", True): (20, 1000)})
     options = ["--preset", "small", "--device", "cpu", "--batch", "2", "--bptt", "4", "--windows", "1", "--turns", "1"]
     assert benchmark.main([*options, "--threads", "1"]) == 0
-    head, titles, plain, fast = capsys.readouterr().out.splitlines()
+    head, titles, plain, *fast = capsys.readouterr().out.splitlines()
     assert head.startswith("256-512-256, batch 2, 4 steps, 30 words; cpu, 1 threads")
     assert plain.split()[:2] == ["plain,", "float32"] and plain.split()[-2:] == ["1.00", "1.00"]
-    assert float(fast.split()[-1]) > 0
+    assert [line.split()[1].rstrip(",") for line in fast] == ["float32", *["bfloat16"] * (len(fast) - 1)]
+    assert len(fast) == 1 + (default_dtype(torch.device("cpu")) == torch.bfloat16)
+    assert all(float(line.split()[-1]) > 0 for line in fast)
     options[1] = "characters"
     assert benchmark.main([*options, "--layers", "9", "--threads", "1"]) == 0
     assert capsys.readouterr().out.startswith("20-9, batch 2, 4 steps, 20 characters; cpu, 1 threads")

@@ -13,6 +13,7 @@ from golden.lm.loss import CrossEntropy
 from golden.lm.lstm import LSTM
 from golden.lm.measure import measure
 from golden.lm.model import LanguageModel
+from golden.lm.native import available
 from golden.lm.settings import Settings
 from golden.lm.steps import default_steps
 from golden.prune import apply_masks, magnitude_masks, prunable
@@ -68,12 +69,18 @@ def test_lstm_is_torchs():
     assert active.tolist() == [12.0] * 7
 
 
+WITH_COMPILER = pytest.param(True, marks=pytest.mark.skipif(not available(), reason="there is no C compiler"))
+
+
+@pytest.mark.parametrize("compiled", [False, WITH_COMPILER])
 @pytest.mark.parametrize("rows", [1, 4, 100])
-def test_cross_entropy_in_chunks_is_the_whole(rows, monkeypatch):
-    monkeypatch.setitem(loss_module.CHUNK_BYTES, "cpu", 4 * WORDS * rows)
+@pytest.mark.parametrize("size", [3, 16, 75])
+def test_cross_entropy_in_chunks_is_the_whole(size, rows, compiled, monkeypatch):
+    monkeypatch.setitem(loss_module.CHUNK_BYTES, "cpu", 4 * size * rows)
+    monkeypatch.setattr(loss_module, "available", lambda: compiled)
     torch.manual_seed(0)
-    values = [torch.randn(shape, dtype=torch.float32, requires_grad=True) for shape in ((10, 6), (WORDS, 6), (WORDS,))]
-    words = torch.randint(WORDS, (10,))
+    values = [torch.randn(shape, dtype=torch.float32, requires_grad=True) for shape in ((10, 6), (size, 6), (size,))]
+    words = torch.randint(size, (10,))
     results = []
     for mean in (
         lambda x, weight, bias: functional.cross_entropy(functional.linear(x, weight, bias), words),
@@ -82,6 +89,30 @@ def test_cross_entropy_in_chunks_is_the_whole(rows, monkeypatch):
         loss = mean(*values)
         results.append((loss, *torch.autograd.grad(3 * loss, values)))
     torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("compiled", [False, WITH_COMPILER])
+def test_cross_entropy_of_16_bits_is_near(compiled, monkeypatch):
+    """In bfloat16 factors and their products have 8 bits; what is added up has more."""
+    monkeypatch.setattr(loss_module, "available", lambda: compiled)
+    torch.manual_seed(0)
+    x, weight, bias = (torch.randn(shape, requires_grad=True) for shape in ((400, 16), (75, 16), (75,)))
+    words = torch.randint(75, (400,))
+    want = functional.cross_entropy(functional.linear(x, weight, bias), words)
+    have = CrossEntropy.apply(x.bfloat16(), weight, bias, words)
+    torch.testing.assert_close(have, want, rtol=2e-3, atol=0)
+    gradients = (torch.autograd.grad(loss, (x, weight, bias)) for loss in (want, have))
+    for wanted, found in zip(*gradients, strict=True):
+        assert (wanted - found).norm() < 0.01 * wanted.norm()
+
+
+@pytest.mark.parametrize("compiled", [False, WITH_COMPILER])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_cross_entropy_of_what_is_not_finite_is_not(value, compiled, monkeypatch):
+    monkeypatch.setattr(loss_module, "available", lambda: compiled)
+    x = torch.zeros(2, 3)
+    x[1, 2] = value
+    assert CrossEntropy.apply(x, torch.ones(40, 3), torch.zeros(40), torch.tensor([0, 1])).isnan()
 
 
 @pytest.mark.parametrize("tied", [True, False])

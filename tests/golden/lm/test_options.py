@@ -86,7 +86,7 @@ def test_a_hard_reset_forgets_what_was_above_the_threshold(data):
 def test_fast_steps_refuse_what_they_do_not_know(name):
     device = CPU if name == "compiled" else torch.device("cuda")
     with pytest.raises(TrainingError) as error:
-        check_steps(name, device, torch.float32, versatile=True)
+        check_steps(name, device, versatile=True)
     assert str(error.value) == (
         f"{name} steps know neither a hard reset nor other surrogate gradients; choose plain or torch or torch-graph"
     )

@@ -134,10 +134,14 @@ def test_dropped_weights_are_those_of_the_plain_layer(name):
     torch.testing.assert_close(*runs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", those("torch", "triton", "fused", "torch-graph", "triton-graph", "fused-graph"))
+@pytest.mark.parametrize(
+    "name", those("torch", "compiled", "triton", "fused", "torch-graph", "triton-graph", "fused-graph")
+)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.15), (torch.float16, 0.05)])
 @pytest.mark.parametrize("batch", [3, 20])
 def test_factors_of_16_bits_are_near(name, dtype, tolerance, batch):
+    if name == "compiled" and dtype == torch.float16:
+        pytest.skip("factors of compiled steps are float32 or bfloat16")
     if INTERPRETED and name == "fused" and dtype == torch.bfloat16:
         pytest.skip("Triton's interpreter has no products of bfloat16")
     layers = layers_of((33, 100))
@@ -163,3 +167,40 @@ def test_a_late_backward_pass_is_refused():
     run(x)
     with pytest.raises(RuntimeError, match="^a window's backward pass must come before the next forward pass"):
         y.sum().backward()
+
+
+@pytest.mark.skipif(not available(), reason="there is no C compiler")
+def test_compiled_factors_of_16_bits_round_as_pytorch_does():
+    """One step, so that no rounding has an effect on a fire: y is c to the nearest, and gradients are, too."""
+    windows = []
+    for name in ("torch", "compiled"):
+        torch.manual_seed(0)
+        window = Window(1, 50, 3, 40, torch.device("cpu"), torch.bfloat16)
+        for buffer in (window.kernel, window.weight, window.bias, window.x, window.h[0], window.y[0]):
+            buffer.normal_()
+        window.threshold.fill_(0.1)
+        window.dampening, window.support = 1.3, 0.9
+        program = Program([window], name)
+        program.forward()
+        window.dy.normal_(generator=torch.Generator().manual_seed(1))
+        program.backward()
+        windows.append(window)
+    want, have = windows
+    fires = want.c[0] > want.threshold
+    assert torch.equal(have.y[1].float(), (have.c[0] * fires).bfloat16().float()) and 0.1 < fires.float().mean() < 0.9
+    torch.testing.assert_close(have.c, want.c, rtol=1e-5, atol=3e-6)
+    torch.testing.assert_close(have.h, want.h, rtol=1e-5, atol=3e-6)
+    torch.testing.assert_close(have.dh, want.dh, rtol=1e-4, atol=1e-5)
+    one_ulp = 2.0**-7
+    torch.testing.assert_close(have.d.float(), want.d.float(), rtol=one_ulp, atol=1e-5)
+
+
+@pytest.mark.skipif(not available(), reason="there is no C compiler")
+def test_not_a_number_survives_compiled_steps_of_16_bits():
+    window = Window(1, 1, 2, 17, torch.device("cpu"), torch.bfloat16)
+    window.bias[:17] = torch.nan
+    window.dy.fill_(torch.nan)
+    program = Program([window], "compiled")
+    program.forward()
+    program.backward()
+    assert window.h[1].isnan().all() and window.d[0, 0, :17].isnan().all()
