@@ -11,13 +11,14 @@ import cocotb
 from amaranth.hdl import Const, Shape, ShapeCastable, ShapeLike
 from amaranth.lib import data
 from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import RisingEdge, Timer
 
 warnings.simplefilter("error")
 # The AXI masters are written for an older cocotb.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"cocotb(ext|_bus)\.")
 
 PERIOD = 10  # ns
+CYCLES_MAX = 1_000_000  #: of a test
 STALLS = (0.0, 0.2, 0.7)  #: shares of stalled cycles that every stream should be tried with
 
 
@@ -78,14 +79,23 @@ def fields(payload: Any) -> dict[str, Any]:
 
 
 async def start(dut, *, idle: Iterable[str] = ()) -> None:
-    """Start the clock, set the inputs named ``idle`` to 0, and reset for two cycles."""
+    """Start the clock, set the inputs named ``idle`` to 0, and reset for two cycles.
+
+    A test that does not end in ``CYCLES_MAX`` fails: what hangs is not to hang all other tests.
+    """
     cocotb.start_soon(Clock(dut.clk, PERIOD, "ns").start())
+    cocotb.start_soon(_watch())
     for name in idle:
         getattr(dut, name).value = 0
     dut.rst.value = 1
     for _ in range(2):
         await RisingEdge(dut.clk)
     dut.rst.value = 0
+
+
+async def _watch() -> None:
+    await Timer(CYCLES_MAX * PERIOD, "ns")
+    raise AssertionError(f"the test did not end in {CYCLES_MAX:,} cycles")
 
 
 class StreamSource:
