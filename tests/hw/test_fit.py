@@ -1,4 +1,4 @@
-"""The estimate against what is built and what was measured, its refusals, the choice of lanes, and its calibration."""
+"""The estimate against what is built and what was measured."""
 
 import functools
 import io
@@ -7,7 +7,6 @@ import operator
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from amaranth import Module, signed
 from amaranth.back import rtlil
@@ -15,8 +14,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from rich.console import Console
 
-from golden.network import Model, save
-from hw import build, calibrate, fit, fit_blocks
+from hw import calibrate, fit, fit_blocks
 from hw.area import COMPONENTS
 from hw.bare import BareCore
 from hw.cell_group import CellGroup
@@ -24,20 +22,15 @@ from hw.config import CoreConfig
 from hw.emit import emit
 from hw.fit import Estimate, coefficients, estimate
 from hw.fit_blocks import inventory
-from hw.fit_lanes import FitError, Target, candidates, check, fastest
 from hw.fit_logic import sizes
-from hw.fit_points import POINTS, Point
-from hw.fit_regression import clock_classes, fit_logic, scale_logic
+from hw.fit_points import Point
 from hw.flow import Report, Step, synthesize
-from hw.implement import Design
 from hw.queue import Queue
 from hw.report import describe, print_report
 from hw.uart_top import UartTop
 from hw.vendor import DEVICES, rules
 from hw.vendor.generic import Multiplier, PartedMemory, PipelinedMemory
-from tests.hw.fake_tools import VERILOG, FakeTools
 from tests.hw.pins import Together
-from tests.networks import random_fixed_network
 
 BLOCKS = {
     "ecp5": {"RAM": "DP16KD", "multiplier": "MULT18X18D"},
@@ -231,116 +224,6 @@ class TestEstimate:
         assert capsys.readouterr().err == "error: cell_units is 2; it must divide lanes, which is 3\n"
 
 
-@pytest.fixture(scope="module")
-def network():
-    return random_fixed_network(np.random.default_rng(0), inputs=40, layers=[128], outputs=10, weight_density=0.3)
-
-
-@pytest.fixture(scope="module")
-def model(network, tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "network.safetensors"
-    save(Model("network", None, network), path)
-    return path
-
-
-class TestLanes:
-    def test_fastest(self, network):
-        target = Target.of(None, "lfe5u-25f")
-        found = list(candidates(network, target, split_banks=True))
-        chosen = fastest(found, target)
-        fitting = [one for one in found if one.estimate.fits]
-        assert 1 < chosen.config.lanes < 64 and len(fitting) < len(found)
-        assert all(one.speed <= chosen.speed / 0.98 for one in fitting if not one.estimate.crowded)
-        assert all(one.config.split_banks and one.config.lanes % one.config.cell_units == 0 for one in found)
-
-    def test_cell_units_as_given(self, network):
-        found = list(candidates(network, Target.of("ulx3s-85f", None), 2))
-        assert {one.config.cell_units for one in found} == {2} and found[0].config.lanes == 2
-
-    def test_compact(self, network):
-        """A compact core has one cell unit, and more lanes are worth little beside its cycles for each unit."""
-        target = Target.of("icebreaker", None)
-        found = list(candidates(network, target, compact=True, counters=False))
-        assert {one.config.cell_units for one in found} == {1} and found[-1].config.lanes == 16
-        one, *_, last = (each.cycles for each in found if each.estimate.fits)
-        assert 37 * 128 < last < one
-
-    def test_clock_of_a_board(self, network, monkeypatch):
-        """A core is worth no more than the board's clock, and one that misses it is taken only if all do."""
-        monkeypatch.setattr(fit, "clock_class", lambda family, fill, hops: 100 if fill < 0.3 else 70)
-
-        def choose(frequency):
-            found = list(candidates(network, target := Target.of("ulx3s-85f", None, frequency)))
-            return fastest(found, target), {one.mhz for one in found if one.estimate.fits}
-
-        slow, both = choose(80.0), choose(50.0)
-        assert slow[1] == {80.0, 70} and slow[0].mhz == 80.0 and max(slow[0].estimate.shares.values()) < 0.3
-        assert both[1] == {50.0} and both[0].config.lanes > slow[0].config.lanes
-        missed, speeds = choose(200.0)
-        assert speeds == {100, 70} and not missed.meets
-
-    def test_none_fits(self):
-        huge = random_fixed_network(np.random.default_rng(0), inputs=40, layers=[400], outputs=9, weight_density=1.0)
-        target = Target.of(None, "gw2a-18")
-        with pytest.raises(FitError, match=r"no core for this network fits gw2a-18: .* need .*[\d,]+ of 46 block RAMs"):
-            fastest(list(candidates(huge, target)), target)
-
-    def test_nearest(self, network):
-        target = Target.of(None, "lfe5u-25f")
-        config = CoreConfig.fitting(network, 16, cell_units=16)
-        with pytest.raises(FitError) as caught:
-            check(config, network, target)
-        said = re.fullmatch(
-            r"16 lanes and 16 cell units need .*[\d,]+ of 56 block RAMs.* of lfe5u-25f, by estimate; the nearest that "
-            r"fits has (\d+) lanes and (\d+) cell units?, and a device lfe5u-\d5f would hold it; --no-fit-check .*",
-            str(caught.value),
-        )
-        nearest = CoreConfig.fitting(network, int(said[1]), cell_units=int(said[2]))
-        assert check(nearest, network, target).fits
-
-
-class TestBuild:
-    def run(self, model, *arguments):
-        return build.main(["--model", str(model), "--out", "out", *arguments])
-
-    @pytest.fixture(autouse=True)
-    def tools(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        return FakeTools(tmp_path / "bin", monkeypatch)
-
-    def test_refused_before_any_tool_runs(self, model, tmp_path, capsys):
-        assert self.run(model, "--board", "tang-primer-20k", "--lanes", "32") == 2
-        error = capsys.readouterr().err
-        assert error.startswith("error: 32 lanes and 2 cell units need ") and error.count("\n") == 1
-        assert re.search(r"[\d,]+ of 46 block RAMs", error) and "the nearest that fits has" in error
-        assert [path.name for path in tmp_path.iterdir()] == ["bin"]
-        assert self.run(model, "--device", "lfe5u-25f", "--lanes", "2", "--cell-units", "1") == 2
-        assert "yosys is not installed" in capsys.readouterr().err
-
-    def test_on_all_the_same(self, model, capsys, monkeypatch):
-        design = Design({}, DEVICES["gw2a-18"], 75.0, VERILOG)
-        monkeypatch.setattr(build, "design", lambda options, config: design)
-        assert self.run(model, "--device", "gw2a-18", "--lanes", "32", "--no-fit-check") == 2
-        assert "yosys is not installed" in capsys.readouterr().err
-
-    def test_auto(self, model, capsys, monkeypatch):
-        asked = []
-        monkeypatch.setattr(build, "configure", lambda path, *numbers, **core: asked.append(numbers) or 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            self.run(model, "--device", "lfe5u-25f", "--lanes", "auto")
-        rows = [line.split() for line in capsys.readouterr().out.splitlines() if "chosen" in line]
-        assert [(int(row[0]), int(row[1])) for row in rows] == asked
-
-    def test_auto_needs_a_target(self, model, capsys):
-        assert self.run(model, "--lanes", "auto") == 2
-        assert capsys.readouterr().err == (
-            "error: --lanes auto is for what a board or a device holds; give --board or --device, too\n"
-        )
-        with pytest.raises(SystemExit):
-            self.run(model, "--lanes", "many")
-        assert "argument --lanes: 'many' is neither a number nor 'auto'" in capsys.readouterr().err
-
-
 def test_report_shows_estimated_beside_actual(tmp_path):
     path = (Step("a", "", 1.0),)
     cells = {"TRELLIS_COMB": (1000, 24288), "TRELLIS_FF": (800, 24288), "DP16KD": (12, 56)}
@@ -370,54 +253,3 @@ def test_report_shows_estimated_beside_actual(tmp_path):
     text = console.export_text()
     for words in ("estimate, LUTs", "1,100 for 1,000 (+10%)", "800 for 800 (+0%)", "class of 65 MHz"):
         assert words in text, words
-
-
-class TestCalibration:
-    def measured(self, factor=1.0, target="lfe5u-85f"):
-        """Return cores that take exactly what made-up coefficients say."""
-        points = [point for point in POINTS if point.target == target]
-        for point in points:
-            blocks = inventory(point.config, point.device.family, host_link=point.host_link)
-            measures = sizes(point.config, blocks, host_link=point.host_link)
-            takes = {component: {"LUT": factor * 3 * sum(each.values())} for component, each in measures.items()}
-            yield point, {"components": takes}
-
-    def test_least_squares(self):
-        """Cores that were fitted to are told again, by coefficients that are not negative."""
-        measured = list(self.measured())
-        found = fit_logic(measured, "LUT")
-        for point, figures in measured:
-            blocks = inventory(point.config, "ecp5", host_link=False)
-            for component, measures in sizes(point.config, blocks, host_link=False).items():
-                total = sum(found[component][name] * size for name, size in measures.items())
-                assert total == pytest.approx(figures["components"][component]["LUT"], rel=0.02, abs=1), component
-        assert min(value for each in found.values() for value in each.values()) >= 0
-
-    def test_another_family(self):
-        base = fit_logic(list(self.measured()), "LUT")
-        scaled = scale_logic(base, list(self.measured(2.0)), "LUT")
-        for component, each in base.items():
-            assert scaled[component] == pytest.approx({name: 2 * value for name, value in each.items()}, rel=0.02)
-
-    def test_clock_classes(self):
-        assert clock_classes([]) is None
-        assert clock_classes([(0.6, 100.0)]) == [(0.25, 90), (0.5, 90), (0.75, 90), (1.0, 90)]
-        routes = [(0.1, 110.0), (0.2, 120.0), (0.25, 90.0), (0.5, 130.0), (0.9, 70.0)]
-        assert clock_classes(routes) == [(0.25, 95), (0.5, 95), (0.75, 95), (1.0, 60)]
-
-    def test_a_core_is_measured_once(self, tmp_path, monkeypatch):
-        design = Design({}, ECP5, 75.0, VERILOG)
-        monkeypatch.setattr(Point, "design", lambda self: design)
-        fakes = FakeTools(tmp_path / "bin", monkeypatch)
-        fakes.add_flow({})
-        packed = "Info:  TRELLIS_COMB: 12/ 83640 0%\nInfo:  DP16KD: 3/ 208 1%\nInfo:  DTR: 0/ 1 0%"
-        fakes.add("nextpnr-ecp5", f"cat <<'END'\n{packed}\nEND")
-        point = Point("lfe5u-85f", CoreConfig())
-        found = calibrate.measure(point, tmp_path, tmp_path / "work")
-        assert found["packed"] == {"LUT": 12, "FF": 0, "RAM": 3, "multiplier": 0}
-        assert found["components"]["lane without its queue"] == {"FF": 1, "LUT": 4, "multiplier": 1}
-        fakes.add("yosys", "exit 1")
-        assert calibrate.measure(point, tmp_path, tmp_path / "work") == found
-        design = replace(design, verilog=VERILOG + "// changed")
-        with pytest.raises(calibrate.FlowError, match="yosys failed"):
-            calibrate.measure(point, tmp_path, tmp_path / "work")
