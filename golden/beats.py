@@ -38,7 +38,7 @@ from golden.network import FixedLayer, FixedNetwork, FixedReadout, load
 HALF_BITS, HEADER_BITS = 64, 16
 GAP_BITS = (4, 5, 6)  #: that a format can have
 PLACES, READOUT_PLACES = 3, 4  #: of a row of units, and of the readout
-READOUT_TURN = 1 << 16  #: later than any other turn of a list
+READOUT_TURN, LAST_TURN = 1 << 16, 1 << 17  #: of beats for the readout, and of halves: later than any other of a list
 SOURCES_AT_ONCE = 256  #: of dense lists, to bound memory
 INPUTS_DRAWN = 16  #: of a random network: of a language model they are all alike
 
@@ -288,19 +288,21 @@ def _arrange(network: FixedNetwork, placement: Placement, form: BeatFormat, part
     beats = np.concatenate([part.words for part in wholes])
     halves = [part for part in parts if part.words.shape[1] == 1]
     if halves:
-        owner, _, to = (np.concatenate([part[field] for part in halves]) for field in range(3))
+        owner, when, to = (np.concatenate([part[field] for part in halves]) for field in range(3))
         words = np.concatenate([part.words[:, 0] for part in halves])
-        order = np.lexsort((to, owner))
-        owner, words = owner[order], words[order]
+        order = np.lexsort(
+            (to, when >= READOUT_TURN, owner)
+        )  # neighbours are of two lanes, but where the readout begins
+        owner, to, words = owner[order], to[order], words[order]
         nth = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        lower = np.flatnonzero(nth % 2 == 0)
-        paired = np.append(owner[1:], -1)[lower] == owner[lower]
-        upper = np.where(paired, np.append(words[1:], words[:1])[lower], np.uint64(0))
-        lone = words[lower] - np.uint64(1)
-        beats = np.concatenate([beats, np.stack([np.where(paired, words[lower], lone), upper], axis=1)])
-        source = np.concatenate([source, owner[lower]])
-        turn = np.concatenate([turn, np.full(len(lower), np.iinfo(np.int64).max)])
-        lane = np.concatenate([lane, nth[lower]])
+        with_next = (nth % 2 == 0) & (np.append(owner[1:], -1) == owner) & (np.append(to[1:], -1) != to)
+        with_last = np.roll(with_next, 1)
+        lower = np.where(with_next, words, words - np.uint64(1))
+        upper = np.where(with_next, np.append(words[1:], words[:1]), np.uint64(0))
+        beats = np.concatenate([beats, np.stack([lower, upper], axis=1)[~with_last]])
+        source = np.concatenate([source, owner[~with_last]])
+        turn = np.concatenate([turn, np.full(np.count_nonzero(~with_last), LAST_TURN)])
+        lane = np.concatenate([lane, nth[~with_last]])
     order = np.lexsort((lane, turn, source))
     count = np.bincount(source, minlength=network.source_count)
     readout_base = placement.row_count if network.readout is None else placement.base[-1]

@@ -69,6 +69,8 @@ def test_every_weight_is_there(lanes, gap_bits, weight_bits, dense):
         placement = place_streamed(network, lanes, np.ones(network.source_count))
         lists = encode_lists(network, placement, BeatFormat(lanes, weight_bits, gap_bits, *dense))
         assert got(network, placement, lists) == wanted(network, placement)
+        lanes_of_halves = lists.beats[lists.beats[:, 0] & np.uint64(1) == 1] >> np.uint64(1) & np.uint64(lanes - 1)
+        assert lanes & lanes - 1 or (lanes_of_halves[:, 0] != lanes_of_halves[:, 1]).all()
 
 
 def test_all_lists_of_dense_inputs_are_equally_long():
