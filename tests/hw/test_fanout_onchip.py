@@ -4,7 +4,6 @@ import random
 from collections import deque
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
 from hw.config import CoreConfig
 from hw.directory import Directory
@@ -20,6 +19,7 @@ from tests.hw.bench import (
     start,
     wait_until,
 )
+from tests.hw.operations import OperationSink, everywhere
 from tests.hw.pins import Pins, Together
 
 CONFIG = CoreConfig(
@@ -33,10 +33,6 @@ BROADCAST_DELAY = 3
 
 def parts():
     return Together(directory=Directory(CONFIG), walker=Walker(CONFIG), fanout=FanoutOnChip(CONFIG))
-
-
-def everywhere(advance):
-    return dict.fromkeys(("walk", "take", "read"), advance)
 
 
 def random_entry():
@@ -89,14 +85,6 @@ def walk(entries, kind, start, count, event):
     ]
 
 
-def operation(payload):
-    return {
-        **fields(payload),
-        "kind": payload.kind,
-        "entry": fields(payload.entry) if payload.kind == EventKind.EVENT else None,
-    }
-
-
 @cocotb.test()
 async def finds_the_list_of_every_event(dut):
     pins = Pins(dut, Directory(CONFIG), "directory__")
@@ -120,33 +108,6 @@ async def finds_the_list_of_every_event(dut):
                 expected |= {"start": found[0], "stop": sum(found) % (1 << CONFIG.offset_bits)}
             o = fields(pins.get("o"))
             assert {name: o[name] for name in expected} == expected
-
-
-class OperationSink:
-    """Move the pipeline ``name`` of a design on, each cycle stalled with probability ``stall``, and take what comes."""
-
-    def __init__(self, dut, name, pins, *, stall=0.0):
-        self.stall, self.received = stall, []
-        self._name, self._clock, self._pins = name, dut.clk, pins
-        pins.set(advance=everywhere(0))
-        cocotb.start_soon(self._run())
-
-    async def receive(self, count, *, timeout=100_000):
-        """Wait for ``count`` operations, and take them."""
-        await wait_until(self._clock, lambda: len(self.received) >= count, timeout=timeout)
-        taken, self.received[:] = self.received[:count], self.received[count:]
-        return taken
-
-    async def _run(self):
-        advance, moved, before = False, True, None
-        while True:
-            await RisingEdge(self._clock)
-            now = operation(self._pins.get("o")) if self._pins.get("o_valid") else None
-            assert moved or now == before, f"{self._name}: {before} became {now} while it was not moved"
-            if advance and now:
-                self.received.append(now)
-            before, moved, advance = now, advance, random.random() >= self.stall
-            self._pins.set(advance=everywhere(advance))
 
 
 async def load_walker(pins):
