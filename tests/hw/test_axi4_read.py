@@ -1,13 +1,13 @@
 """The AXI4 read master: every beat of every run in order, bursts as AXI has them, faults that can be left."""
 
 import random
-from collections import deque
 
 import cocotb
 import pytest
 from cocotb.triggers import RisingEdge
 
-from hw.bus.axi4_read import BEAT_BYTES, OKAY, PAGE_BYTES, Axi4Read, ReadFault
+from hw.bus.axi4_read import BEAT_BYTES, PAGE_BYTES, Axi4Read, ReadFault
+from tests.hw.axi4_memory import Memory
 from tests.hw.bench import STALLS, StreamSink, StreamSource, start, wait_until
 from tests.hw.pins import Pins, Together
 
@@ -34,54 +34,6 @@ def content(address):
     return random.Random(address).getrandbits(128)
 
 
-class Memory:
-    """An AXI4 slave for reads, in order: ``latency`` cycles at random for a burst, stalls in between.
-
-    Fails where a burst is not as AXI4 allows it, or leaves the window. ``spoil`` may change a transfer before it goes.
-    """
-
-    def __init__(self, dut, kind, pins, *, latency=10, stall=0.0, spoil=None):
-        self.kind, self.pins, self.latency, self.stall = kind, pins, latency, stall
-        self.spoil = spoil or (lambda address, transfer: transfer)
-        self.silent = False  #: answers nothing, and accepts no address
-        self.asked, self.bursts, self.most = 0, deque(), 0
-        self._clock = dut.clk
-        cocotb.start_soon(self._run())
-
-    async def _run(self):
-        size = KINDS[self.kind]["data_bits"] // 8
-        limit = KINDS[self.kind]["burst_beats"] * BEAT_BYTES
-        offered, ready, held, sending, now = None, False, None, deque(), 0
-        while True:
-            await RisingEdge(self._clock)
-            now += 1
-            asked = self.pins.get("ar__payload") if self.pins.get("ar__valid") else None
-            fields = None if asked is None else (asked.addr, asked.len)
-            assert held is None or held == fields, "an address changed while it waited"
-            if fields is not None and ready:
-                address, length = fields[0], (fields[1] + 1) * size
-                assert address % BEAT_BYTES == 0 and length % BEAT_BYTES == 0 and length <= limit
-                assert address // PAGE_BYTES == (address + length - 1) // PAGE_BYTES, "a burst crosses a page"
-                assert address >= BASE and address + length <= BASE + SIZE * BEAT_BYTES, "a burst leaves the window"
-                self.asked += length // BEAT_BYTES
-                self.bursts.append((now + random.randrange(self.latency + 1), address, length))
-                self.most = max(self.most, len(self.bursts) + bool(sending))
-            held = fields if fields is not None and not ready else None
-            if offered is not None and self.pins.get("r__ready"):
-                sending.popleft()
-                offered = None
-            if not sending and self.bursts and self.bursts[0][0] <= now:
-                _, address, length = self.bursts.popleft()
-                for at in range(address, address + length, size):
-                    word = content(at // BEAT_BYTES * BEAT_BYTES) >> 8 * (at % BEAT_BYTES) & (1 << 8 * size) - 1
-                    transfer = {"data": word, "resp": OKAY, "last": at + size == address + length}
-                    sending.append(self.spoil(at, transfer))
-            if offered is None and sending and random.random() >= self.stall and not self.silent:
-                offered = sending[0]
-            ready = random.random() >= self.stall and not self.silent
-            self.pins.set(ar__ready=ready, r__valid=offered is not None, **({"r__payload": offered} if offered else {}))
-
-
 def random_run():
     beats = random.choice((1, 2, random.randrange(1, 40), random.randrange(1, 1 << COUNT_BITS)))
     return {"address": random.randrange(SIZE - beats + 1), "beats": beats}
@@ -102,7 +54,9 @@ class Setup:
 
     def __init__(self, dut, kind, *, run_stall=0.0, beat_stall=0.0, **memory):
         self.pins = Pins(dut, master(kind), f"{kind}__")
-        self.memory = Memory(dut, kind, self.pins, **memory)
+        window = range(BASE, BASE + SIZE * BEAT_BYTES)
+        bus = {name: KINDS[kind][name] for name in ("data_bits", "burst_beats")}
+        self.memory = Memory(dut, self.pins, content, window, **bus, **memory)
         self.runs = StreamSource(dut, f"{kind}__runs", self.pins.shape("runs__payload"), stall=run_stall)
         self.beats = StreamSink(dut, f"{kind}__o", self.pins.shape("o__payload"), stall=beat_stall)
         self.pins.set(base=BASE | random.randrange(PAGE_BYTES), size=SIZE)

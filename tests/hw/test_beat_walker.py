@@ -3,78 +3,22 @@
 import random
 
 import cocotb
-import numpy as np
 from cocotb.triggers import RisingEdge
 
-from golden.beats import GAP_BITS, HEADER_BITS, BeatFormat, decode, encode_lists, place_streamed
+from golden.beats import GAP_BITS
 from hw.beat_walker import BODY_BITS, BeatWalker
-from hw.config import CoreConfig
 from hw.event import EventKind, ListPart
 from tests.hw.bench import STALLS, StreamSource, start
 from tests.hw.operations import OperationSink
 from tests.hw.pins import Pins, Together
-from tests.networks import random_fixed_network
+from tests.hw.streamed_lists import CONFIG, Lists
 
-LANES, LANE = 4, 2  #: of which one is walked
-CONFIG = CoreConfig(lanes=LANES, cell_units=1, rows=64, entries=256, sources=128, layers=3, value_bits=9, acc_bits=24)
+LANE = 2  #: the one that is walked
 KINDS = {f"gaps_{gap}": gap for gap in GAP_BITS}
 
 
 def walkers():
     return Together(**{name: BeatWalker(CONFIG, gap_bits=gap) for name, gap in KINDS.items()})
-
-
-class Lists:
-    """A network's lists, and what comes to one lane of each, as beats and as operations."""
-
-    def __init__(self, gap_bits, dense, density):
-        rng = np.random.default_rng(random.randrange(1 << 32))
-        self.network = random_fixed_network(rng, inputs=9, layers=[40, 33], outputs=70, weight_density=density)
-        placement = place_streamed(self.network, LANES, np.ones(self.network.source_count))
-        form = BeatFormat(LANES, 8, gap_bits, *dense)
-        self.lists = encode_lists(self.network, placement, form)
-        sizes = [self.network.inputs, *(layer.units for layer in self.network.layers)]
-        self.group = np.repeat(np.arange(3), sizes)
-        self.boundary = np.array([placement.base[0], *placement.base[1:]])[self.group]
-        self.of = np.repeat(np.arange(self.network.source_count), self.lists.count)
-        self.entries = decode(self.lists)
-
-    def event(self, source):
-        return {
-            "part": random.choice(list(ListPart)), "value": random.randrange(-256, 256), "bank": random.randrange(2),
-            "group": int(self.group[source]),
-        }  # fmt: skip
-
-    def beats(self, source, event):
-        """Return the beats of a list for the lane, cut from their words as the document says."""
-        form, found = self.lists.format, []
-        for number in range(self.lists.first[source], self.lists.first[source] + self.lists.count[source]):
-            low, high = (int(word) for word in self.lists.beats[number])
-            words = [low, high] if low & 1 else [low | high << 64]
-            for word in words:
-                header, body = word & ((1 << HEADER_BITS) - 1), word >> HEADER_BITS
-                if header >> 1 & (LANES - 1) != LANE:
-                    continue
-                place, row = header >> 3 & 3, header >> 5
-                readout = source >= self.network.inputs and row >= self.lists.readout_base
-                dense = form.dense_inputs if source < self.network.inputs else readout and form.dense_readout
-                found.append({
-                    "kind": EventKind.EVENT, "dense": dense, "readout": readout, "place": place, "row": row,
-                    "boundary": int(self.boundary[source]), "body": body, **event,
-                })  # fmt: skip
-        return found
-
-    def operations(self, source, event):
-        """Return what the lane is to do, of the part of the list that the event walks."""
-        here = (self.of[self.entries.beat] == source) & (self.entries.lane == LANE)
-        found = []
-        for _, _, row, place, weight in zip(*(field[here] for field in self.entries), strict=True):
-            recurrent = bool(row < self.boundary[source])
-            if event["part"] in (ListPart.WHOLE, ListPart.RECURRENT if recurrent else ListPart.FORWARD):
-                entry = {"weight": int(weight), "gate": int(place) + recurrent, "row": int(row)}
-                brought = {name: event[name] for name in ("value", "bank", "group")}
-                found.append({"kind": EventKind.EVENT, **brought, "entry": entry})
-        return found
 
 
 def marker():
@@ -100,8 +44,8 @@ async def walks_every_entry(dut, kind, density, dense, source_stall, sink_stall)
     for _ in range(60):
         number = random.randrange(lists.network.source_count)
         event = lists.event(number)
-        source.send(*lists.beats(number, event))
-        expected += lists.operations(number, event)
+        source.send(*lists.beats(number, event, LANE))
+        expected += lists.operations(number, event, LANE)
         if random.random() < 0.3:
             end = marker()
             source.send(end)
@@ -126,10 +70,10 @@ async def leaves_no_bubble(dut, kind):
     slots, expected = 0, 0
     for number in range(0, lists.network.source_count, 3):
         event = lists.event(number) | {"part": ListPart.WHOLE}
-        beats = lists.beats(number, event)
+        beats = lists.beats(number, event, LANE)
         source.send(*beats)
         slots += sum(used(lists.lists.format, beat) for beat in beats)
-        expected += len(lists.operations(number, event))
+        expected += len(lists.operations(number, event, LANE))
     while not (pins.get("i__valid") and pins.get("i__ready")):
         await RisingEdge(dut.clk)
     cycles = 0

@@ -1,0 +1,72 @@
+"""Fan-out lists from external memory in a lane: queue the beats that come, and walk them."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.beat_walker import BeatWalker, LaneBeat
+from hw.config import CoreConfig
+from hw.event import Operation, Target
+from hw.fanout_onchip import Advance
+from hw.queue import Queue
+from hw.vendor.generic import Relay
+
+
+class FanoutStream(wiring.Component):
+    """Turn the beats for this lane into entries, one a cycle.
+
+    Takes a beat a cycle and never stalls who sends, which must hold back while ``ready`` is low; there is room for the
+    ``SLACK`` beats that may come before it sees so.
+
+    Parameters
+    ----------
+    config : CoreConfig
+    gap_bits : int
+    depth : int
+        Beats that can wait, a power of two, 8 or more.
+
+    Members
+    -------
+    low, high : In(LaneBeat), to_low, to_high : In(1)
+        As of :class:`hw.beat_spreader.BeatSpreader`; never both to one lane.
+    ready : Out(1)
+    o : Out(Operation), o_valid : Out(1), behind : Out(Target), advance : In(Advance)
+        See :class:`hw.beat_walker.BeatWalker`.
+    """
+
+    #: Beats that may still come when ``ready`` is decided: one in each cycle until it is seen in what the spreader
+    #: sends, that has passed its register, and the lane's.
+    SLACK = 3
+
+    def __init__(self, config: CoreConfig, *, gap_bits: int, depth: int = 16):
+        self._config, self._gap_bits, self._depth = config, gap_bits, depth
+        super().__init__({
+            "low": In(LaneBeat(config)), "high": In(LaneBeat(config)), "to_low": In(1), "to_high": In(1),
+            "ready": Out(1),
+            "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)), "advance": In(Advance),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.relay = relay = Relay(LaneBeat(self._config))
+        m.submodules.queue = queue = Queue(shape=LaneBeat(self._config), depth=self._depth, guarded=False)
+        m.submodules.walker = walker = BeatWalker(self._config, gap_bits=self._gap_bits)
+        comes = Signal()
+        m.d.sync += comes.eq(self.to_low | self.to_high)
+        m.d.comb += [
+            relay.i.eq(Mux(self.to_high, self.high, self.low)),
+            queue.i.payload.eq(relay.o),
+            queue.i.valid.eq(comes),
+        ]
+        wiring.connect(m, queue.o, walker.i)
+        m.d.comb += [
+            self.o.eq(walker.o),
+            self.o_valid.eq(walker.o_valid),
+            self.behind.eq(walker.behind),
+            walker.advance.eq(self.advance),
+        ]
+        places = self._depth + 1
+        free, left = Signal(range(places + 1), init=places), Signal()
+        m.d.comb += left.eq(queue.o.valid & queue.o.ready)
+        m.d.sync += [free.eq(free + left - comes), self.ready.eq(free > self.SLACK)]
+        return m
