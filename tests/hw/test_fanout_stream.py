@@ -98,7 +98,7 @@ def format_of(lists):
 class Setup:
     """The chain with a network's lists in its memory, and a sink at every lane."""
 
-    def __init__(self, dut, lists, *, sink_stall=0.0, **memory):
+    def __init__(self, dut, lists, *, sink_stalls=(0.0,) * LANES, **memory):
         self.dut, self.lists = dut, lists
         self.pins = Pins(dut, Chain())
         beats = lists.lists.beats
@@ -106,7 +106,7 @@ class Setup:
         window = range(BASE, BASE + len(words) * BEAT_BYTES)
         self.memory = Memory(dut, self.pins, lambda at: words[(at - BASE) // BEAT_BYTES], window, **BUS, **memory)
         self.sinks = [
-            OperationSink(dut, f"lane {k}", LanePins(self.pins, k), stall=sink_stall) for k in range(LANES)
+            OperationSink(dut, f"lane {k}", LanePins(self.pins, k), stall=sink_stalls[k]) for k in range(LANES)
         ]  # fmt: skip
         self.pins.set(base=BASE, size=len(words), format=format_of(lists))
         self.expected = [[] for _ in range(LANES)]
@@ -135,6 +135,19 @@ class Setup:
             else:
                 brought = {name: event[name] for name in ("value", "bank", "group")}
                 self.expected[lane].append({"kind": event["kind"], **brought, "entry": None})
+
+    async def check(self, events, stall):
+        """Send events and markers; compare what comes to each lane."""
+        for _ in range(events):
+            await self.send(random_event(self.lists), stall)
+            if random.random() < 0.2:
+                await self.send(marker(), stall)
+        for sink, expected in zip(self.sinks, self.expected, strict=True):
+            assert await sink.receive(len(expected), timeout=PATIENCE) == expected
+        for _ in range(300):
+            await RisingEdge(self.dut.clk)
+        assert not any(sink.received for sink in self.sinks)
+        assert self.pins.get("fault") == ReadFault.NONE and not self.pins.get("lost") and self.pins.get("idle")
 
 
 class LanePins:
@@ -166,19 +179,22 @@ def marker():
 )
 async def every_entry_reaches_its_lane(dut, dense, density, stall, sink_stall, latency):
     lists = Lists(GAP_BITS, dense, density)
-    setup = Setup(dut, lists, sink_stall=sink_stall, stall=stall, latency=latency)
+    setup = Setup(dut, lists, sink_stalls=[sink_stall] * LANES, stall=stall, latency=latency)
     await start(dut)
     await setup.load()
-    for _ in range(80):
-        await setup.send(random_event(lists), stall)
-        if random.random() < 0.2:
-            await setup.send(marker(), stall)
-    for sink, expected in zip(setup.sinks, setup.expected, strict=True):
-        assert await sink.receive(len(expected), timeout=PATIENCE) == expected
-    for _ in range(300):
-        await RisingEdge(dut.clk)
-    assert not any(sink.received for sink in setup.sinks)
-    assert setup.pins.get("fault") == ReadFault.NONE and not setup.pins.get("lost") and setup.pins.get("idle")
+    await setup.check(80, stall)
+
+
+@cocotb.test()
+@cocotb.parametrize(slow=list(range(LANES)), density=[0.02, 0.3])
+async def all_wait_for_a_slow_lane(dut, slow, density):
+    """Beat after beat is for it, and it hardly moves; what comes with it, markers and halves, waits too."""
+    lists = Lists(GAP_BITS, (False, False), density)
+    lists.crowd(slow)
+    setup = Setup(dut, lists, sink_stalls=[0.9 if lane == slow else 0.0 for lane in range(LANES)], latency=0)
+    await start(dut)
+    await setup.load()
+    await setup.check(40, 0.0)
 
 
 @cocotb.test()
