@@ -110,7 +110,7 @@ class BeatWalker(wiring.Component):
         place, row = Signal(PLACE_BITS, reset_less=True), Signal(config.row_bits, reset_less=True)
         found = Signal(first, init={"valid": 0})
         step = here.gap + 1
-        thirds = Array([divmod(n, PLACES) for n in range((1 << form.gap_bits) + 1)])
+        thirds = [divmod(n, PLACES) for n in range((1 << form.gap_bits) + 1)]
         rows, places = Signal(form.gap_bits), Signal(PLACE_BITS)
         with m.If(here.readout):
             m.d.comb += Cat(places, rows).eq(step)

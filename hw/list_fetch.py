@@ -15,13 +15,6 @@ from hw.queue import Queue
 from hw.vendor.generic import MEMORY_LATENCY, MULTIPLIER_LATENCY, Multiplier, PipelinedMemory
 
 
-class ListPlace(data.StructLayout):
-    """Where the list of a unit lies in memory, in beats from the start of the window, and how many it has."""
-
-    def __init__(self, address_bits: int, count_bits: int):
-        super().__init__({"address": address_bits, "beats": count_bits})
-
-
 class ListFormat(data.StructLayout):
     """What a network says of its lists; stays while it runs.
 
@@ -69,7 +62,7 @@ class ListFetch(wiring.Component):
         Broadcast events; whoever sends holds back while ``ready`` is low.
     format : In(ListFormat)
     write_en, write_addr, write_data : In
-        Loading the directory of lists; of dense inputs it has none.
+        Loading the directory: the run of each list; of dense inputs it has none.
     runs : Out(stream.Signature(ReadRun))
     contexts : Out(stream.Signature(ListContext))
         Of each run, and of each marker, in the order of both.
@@ -80,19 +73,19 @@ class ListFetch(wiring.Component):
 
     def __init__(self, config: CoreConfig, *, address_bits: int, count_bits: int, slack: int = 4):
         self._config, self._address_bits, self._count_bits, self._slack = config, address_bits, count_bits, slack
-        place = ListPlace(address_bits, count_bits)
+        run = ReadRun(address_bits, count_bits)
         super().__init__({
             "event": In(Event(config)), "valid": In(1), "ready": Out(1), "format": In(ListFormat(config, count_bits)),
-            "write_en": In(1), "write_addr": In(config.source_bits), "write_data": In(place),
-            "runs": Out(stream.Signature(ReadRun(address_bits, count_bits))),
+            "write_en": In(1), "write_addr": In(config.source_bits), "write_data": In(run),
+            "runs": Out(stream.Signature(run)),
             "contexts": Out(stream.Signature(ListContext(config))),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
-        config, place = self._config, ListPlace(self._address_bits, self._count_bits)
+        config, run = self._config, ReadRun(self._address_bits, self._count_bits)
         m.submodules.events = events = Queue(shape=Event(config), depth=config.queue_depth, guarded=False)
-        m.submodules.directory = directory = PipelinedMemory(shape=place, depth=config.sources)
+        m.submodules.directory = directory = PipelinedMemory(shape=run, depth=config.sources)
         m.submodules.multiplier = multiplier = Multiplier(
             signed(config.source_bits + 1), signed(self._count_bits + 1)
         )  # fmt: skip

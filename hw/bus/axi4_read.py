@@ -174,9 +174,9 @@ class Axi4Read(wiring.Component):
         ]
         with m.If(takes):
             m.d.sync += place.eq(Mux(answer.last, 0, place + whole))
-        with m.If(asks & ~(takes & self.r.payload.last)):
+        with m.If(asks & ~(takes & answer.last)):
             m.d.sync += under_way.eq(under_way + 1)
-        with m.If(~asks & takes & self.r.payload.last):
+        with m.If(~asks & takes & answer.last):
             m.d.sync += under_way.eq(under_way - 1)
 
         # How long memory takes.

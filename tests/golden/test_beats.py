@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from golden.beat_storage import directory_bits, main, storage
 from golden.beats import (
     GAP_BITS,
     READOUT_PLACES,
@@ -10,11 +11,8 @@ from golden.beats import (
     BeatFormat,
     choose_format,
     decode,
-    directory_bits,
     encode_lists,
-    main,
     place_streamed,
-    storage,
 )
 from golden.lists import matrices
 from tests.networks import random_fixed_network
@@ -156,7 +154,7 @@ def test_storage_counts_every_weight_and_every_bit():
 
 
 def test_command(monkeypatch, capsys):
-    arguments = ["golden.beats", "--random", "40,30", "--words", "50", "--density", "0.1", "--lanes", "4"]
+    arguments = ["golden.beat_storage", "--random", "40,30", "--words", "50", "--density", "0.1", "--lanes", "4"]
     monkeypatch.setattr("sys.argv", arguments)
     main()
     printed = capsys.readouterr().out
@@ -166,7 +164,7 @@ def test_command(monkeypatch, capsys):
         (["--random", "40", "--lanes", "65"], "error: lanes is 65; it must be from 1 to 64\n"),
         (["nowhere.safetensors"], "error: model file nowhere.safetensors: there is no such file; "),
     ):
-        monkeypatch.setattr("sys.argv", ["golden.beats", *wrong])
+        monkeypatch.setattr("sys.argv", ["golden.beat_storage", *wrong])
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 2 and capsys.readouterr().err.startswith(message)
