@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ RESOURCES = {
         (r"SB_MAC16", "multiplier", 1),
     ),
     "gowin": (
-        (r"LUT[1-4]|ALU", "LUT", 1), (r"RAM16SDP4", "LUT", 4), (r"DFF.*", "FF", 1),
+        (r"LUT[1-4]|ALU", "LUT", 1), (r"RAM16SDP4", "LUT", 8), (r"RAM16SDP4", "FF", 6), (r"DFF.*", "FF", 1),
         (r"(SDP|DP|SP|pROM)(X9)?B?", "RAM", 1), (r"MULT.*", "multiplier", 1),
     ),
 }  # fmt: skip
+#: Families whose flip-flops have no input but the LUT or adder beside them, by the types and outputs of those.
+BESIDE = {"gowin": (("LUT[1-4]", "F"), ("ALU", "SUM"))}
 
 #: Components by the paths of their modules, the first that matches; numbered ones are counted and averaged.
 COMPONENTS = (
@@ -85,20 +87,44 @@ def components(netlist: Path, top: str, family: str, paths: Collection[str]) -> 
     """
     takes = defaultdict(lambda: defaultdict(float))
     numbers = defaultdict(set)
-    for name, cell in json.loads(netlist.read_text())["modules"][top]["cells"].items():
-        kind = next(
-            ((resource, n) for types, resource, n in RESOURCES[family] if re.fullmatch(types, cell["type"])), None
-        )
-        if kind is None:
+    cells = json.loads(netlist.read_text())["modules"][top]["cells"]
+    passed = passed_through(cells, family)
+    for name, cell in cells.items():
+        kinds = [(resource, n) for types, resource, n in RESOURCES[family] if re.fullmatch(types, cell["type"])]
+        if name in passed:
+            kinds.append(("LUT", 1))
+        if not kinds:
             continue
         path = module_of(name, paths)
         component, match = next(
             (label, match) for pattern, label in COMPONENTS if (match := re.fullmatch(pattern, path))
         )
         numbers[component].add(match.group(1) if match.groups() else "")
-        takes[component][kind[0]] += kind[1]
+        for resource, n in kinds:
+            takes[component][resource] += n
     return [
         Component(label, count, {resource: n / count for resource, n in takes[label].items()})
         for _, label in COMPONENTS
         if (count := len(numbers[label]))
     ]
+
+
+def passed_through(cells: Mapping[str, Any], family: str) -> set[str]:
+    """Return the flip-flops that take a LUT's place for nothing but to pass their input through, as on a Gowin device.
+
+    Of these it is every one but those that a LUT or an adder drives and drives alone: nextpnr puts such pairs together.
+    """
+    if family not in BESIDE:
+        return set()
+    readers = Counter(
+        bit for cell in cells.values() for port, bits in cell["connections"].items()
+        if cell["port_directions"][port] == "input" for bit in bits
+    )  # fmt: skip
+    beside = {
+        bit for cell in cells.values() for types, port in BESIDE[family] if re.fullmatch(types, cell["type"])
+        for bit in cell["connections"].get(port, ()) if readers[bit] == 1
+    }  # fmt: skip
+    return {
+        name for name, cell in cells.items()
+        if cell["type"].startswith("DFF") and not beside.issuperset(cell["connections"]["D"])
+    }  # fmt: skip

@@ -23,7 +23,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hw import fit
-from hw.area import components, module_paths
+from hw.area import components, module_paths, passed_through
 from hw.boards import TOP
 from hw.config import CoreConfig
 from hw.fit_points import POINTS, Point
@@ -34,7 +34,7 @@ from hw.tools import FlowError, run_tool, tool_versions
 
 ROOT = Path(__file__).parents[1]
 BASE = "ecp5"
-OWN = (BASE, "ice40-compact")  #: models that are fitted; others are like the base but for a factor a component
+OWN = (BASE, "ice40-compact")  #: models that are fitted alone; others start from the base's, a factor a component
 EMITTING = threading.Lock()  #: Amaranth elaborates one design at a time
 
 
@@ -71,7 +71,10 @@ def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
 
 
 def packed(netlist: Path, design: Design) -> dict[str, int]:
-    """Return what nextpnr counts of each resource once it has packed a netlist; routing changes nothing of it."""
+    """Return what nextpnr counts of each resource once it has packed a netlist, and what routing adds to it.
+
+    That is nothing but on a Gowin device, and there what is known beforehand (:func:`hw.area.passed_through`).
+    """
     family, log = FAMILIES[design.device.family], netlist.parent / f"{TOP}.packing.log"
     arguments = [*design.device.options, "--json", netlist.name, "--pack-only", *family.unconstrained]
     if constraints := _constraints(netlist, design):
@@ -79,7 +82,10 @@ def packed(netlist: Path, design: Design) -> dict[str, int]:
         arguments += [*before, f"{last}{constraints.name}"] if before else [last, constraints.name]
     run_tool(family.program, arguments, netlist.parent, log)
     found = re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", log.read_text(), re.MULTILINE)
-    return fit.counted({name: (int(used), int(has)) for name, used, has in found}, design.device.family)
+    takes = fit.counted({name: (int(used), int(has)) for name, used, has in found}, design.device.family, packed=True)
+    cells = json.loads(netlist.read_text())["modules"][TOP]["cells"]
+    takes["LUT"] += len(passed_through(cells, design.device.family))
+    return takes
 
 
 def _constraints(netlist: Path, design: Design) -> Path | None:
@@ -116,7 +122,10 @@ def assemble(measured: Sequence[Measured]) -> dict[str, Any]:
             logic = {resource: fit_logic(fitted, resource) for resource in resources}
         else:
             base = contents["models"][BASE]["logic"]
-            logic = {resource: scale_logic(base[resource], fitted, resource) for resource in resources}
+            logic = {
+                resource: fit_logic(fitted, resource, scale_logic(base[resource], fitted, resource))
+                for resource in resources
+            }
         routes: dict[str, list[tuple[float, float]]] = {fit.clock_key(hops): [] for hops in (1, 2)}
         for point, figures in of_model:
             if "mhz" in figures:

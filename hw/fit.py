@@ -39,10 +39,13 @@ COUNTED: dict[str, dict[str, dict[str, int]]] = {
         "multiplier": {"ICESTORM_DSP": 1},
     },
     "gowin": {
-        "LUT": {"LUT4": 1, "ALU": 1, "RAM16SDP4": 4}, "FF": {"DFF": 1}, "RAM": {"BSRAM": 1},
+        # a memory holds four LUTs and six flip-flops more than it consists of
+        "LUT": {"LUT4": 1, "ALU": 1, "RAM16SDP4": 4}, "FF": {"DFF": 1, "RAM16SDP4": 6}, "RAM": {"BSRAM": 1},
         "multiplier": {"MULT18X18": 1},
     },
 }  # fmt: skip
+#: The same of what is packed only: what adders and memories of a Gowin device hold is there among LUTs and flip-flops.
+COUNTED_PACKED = COUNTED | {"gowin": COUNTED["gowin"] | {"LUT": {"LUT4": 1}, "FF": {"DFF": 1}}}
 FULL = 0.9  #: share of a device's LUTs or flip-flops beyond which routing gets slow and clocks low, or fails
 
 
@@ -144,11 +147,11 @@ def coefficients() -> dict[str, Any]:
     return json.loads(COEFFICIENTS.read_text())
 
 
-def counted(utilisation: Mapping[str, tuple[int, int]], family: str) -> dict[str, int]:
+def counted(utilisation: Mapping[str, tuple[int, int]], family: str, *, packed: bool = False) -> dict[str, int]:
     """Return what a design takes of each resource, from what is used, and available, of each of nextpnr's types."""
     return {
         resource: sum(count * utilisation[name][0] for name, count in types.items() if name in utilisation)
-        for resource, types in COUNTED[family].items()
+        for resource, types in (COUNTED_PACKED if packed else COUNTED)[family].items()
     }
 
 

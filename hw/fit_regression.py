@@ -20,14 +20,17 @@ MARGIN, STEP = 0.9, 5  #: a class is this share of the median of what was reache
 Measured = tuple[Point, dict[str, Any]]
 
 
-def fit_logic(measured: Sequence[Measured], resource: str) -> dict[str, dict[str, float]]:
+Coefficients = dict[str, dict[str, float]]  #: of each component, how much of a resource goes with each of its sizes
+
+
+def fit_logic(measured: Sequence[Measured], resource: str, like: Coefficients | None = None) -> Coefficients:
     """Return, for each component, how much of a resource goes with each of its sizes: least squares, none negative.
 
-    Errors count by their share of the whole core.
+    Errors count by their share of the whole core. What the measured cores leave open is as in ``like``, or nothing.
     """
     from sklearn.linear_model import LinearRegression  # slow to import
 
-    found: dict[str, dict[str, float]] = {}
+    found = {component: dict(each) for component, each in (like or {}).items()}
     rows = [(_sizes(point), figures, total(figures, resource)) for point, figures in measured]
     for component in dict.fromkeys(name for parts, _, _ in rows for name in parts):
         here = [(parts[component], figures, whole) for parts, figures, whole in rows if component in parts]
@@ -35,21 +38,20 @@ def fit_logic(measured: Sequence[Measured], resource: str) -> dict[str, dict[str
         a = np.array([[measures.get(name, 0) / whole for name in names] for measures, _, whole in here])
         b = np.array([figures["components"].get(component, {}).get(resource, 0) / whole for _, figures, whole in here])
         scale = np.maximum(a.max(axis=0), 1e-12)
-        a, b = _with_damping(a / scale, b)
+        expected = np.array([(like or {}).get(component, {}).get(name, 0.0) for name in names])
+        a, b = _with_damping(a / scale, b, expected * scale)
         fitted = LinearRegression(positive=True, fit_intercept=False).fit(a, b).coef_ / scale
         found[component] = {name: round(float(value), 4) for name, value in zip(names, fitted, strict=True)}
     return found
 
 
-def _with_damping(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the equations with some that keep what they leave open small."""
+def _with_damping(a: NDArray, b: NDArray, expected: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the equations with some that keep what they leave open near what is expected."""
     damping = 1e-3 * np.linalg.norm(a) * np.eye(a.shape[1])
-    return np.vstack([a, damping]), np.concatenate([b, np.zeros(a.shape[1])])
+    return np.vstack([a, damping]), np.concatenate([b, damping @ expected])
 
 
-def scale_logic(
-    base: dict[str, dict[str, float]], measured: Sequence[Measured], resource: str
-) -> dict[str, dict[str, float]]:
+def scale_logic(base: Coefficients, measured: Sequence[Measured], resource: str) -> Coefficients:
     """Return the coefficients of another family, each component's times what it takes there of what they say.
 
     Without any measured core they are those of the base.

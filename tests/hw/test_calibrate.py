@@ -1,10 +1,11 @@
 """Fitting the estimate's coefficients to measured cores, and measuring each once."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from hw import calibrate
+from hw import calibrate, fit
 from hw.config import CoreConfig
 from hw.fit_blocks import inventory
 from hw.fit_logic import sizes
@@ -44,11 +45,40 @@ def test_another_family():
         assert scaled[component] == pytest.approx({name: 2 * value for name, value in each.items()}, rel=0.02)
 
 
+def test_what_is_measured_goes_before_what_is_expected():
+    """Sizes that no core tells about are as expected; those that cores tell are as told."""
+    measured = list(measured_cores())
+    told = fit_logic(measured, "LUT")
+    expected = {component: {name: value + 1 for name, value in each.items()} for component, each in told.items()}
+    expected["host link"] = {"one": 7.0}  # there is none in these cores
+    found = fit_logic(measured, "LUT", expected)
+    assert found["host link"] == {"one": 7.0}
+    for point, figures in measured:
+        blocks = inventory(point.config, "ecp5", host_link=False)
+        for component, measures in sizes(point.config, blocks, host_link=False).items():
+            total = sum(found[component][name] * size for name, size in measures.items())
+            assert total == pytest.approx(figures["components"][component]["LUT"], rel=0.05, abs=2), component
+    assert fit_logic([], "LUT", expected) == expected
+
+
 def test_clock_classes():
     assert clock_classes([]) is None
     assert clock_classes([(0.6, 100.0)]) == [(0.25, 90), (0.5, 90), (0.75, 90), (1.0, 90)]
     routes = [(0.1, 110.0), (0.2, 120.0), (0.25, 90.0), (0.5, 130.0), (0.9, 70.0)]
     assert clock_classes(routes) == [(0.25, 95), (0.5, 95), (0.75, 95), (1.0, 60)]
+
+
+def test_what_packing_counts_of_a_gowin_device(tmp_path, monkeypatch):
+    """What adders and memories hold is among the LUTs there; LUTs that pass a signal through are not yet."""
+    flip_flop = {"type": "DFF", "port_directions": {"D": "input"}, "connections": {"D": [2]}}
+    netlist = tmp_path / "egret.json"
+    netlist.write_text(json.dumps({"modules": {"egret": {"cells": {"x": flip_flop}}}}))
+    packed = "Info:  LUT4: 20/ 20736 0%\nInfo:  ALU: 3/ 15552 0%\nInfo:  DFF: 7/ 15552 0%\nInfo:  RAM16SDP4: 1/ 648 0%"
+    FakeTools(tmp_path / "bin", monkeypatch).add("nextpnr-himbaechel-gowin", f"cat <<'END'\n{packed}\nEND")
+    design = Design({}, DEVICES["gw2a-18"], 75.0, "", constraints=("egret.cst", ""))
+    assert calibrate.packed(netlist, design) == {"LUT": 21, "FF": 7, "RAM": 0, "multiplier": 0}
+    routed = {"LUT4": (14, 20736), "ALU": (3, 15552), "DFF": (1, 15552), "RAM16SDP4": (1, 648)}
+    assert fit.counted(routed, "gowin") == {"LUT": 21, "FF": 7, "RAM": 0, "multiplier": 0}
 
 
 def test_a_core_is_measured_once(tmp_path, monkeypatch):

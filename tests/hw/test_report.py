@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from hw.area import Component, components, module_of, module_paths, short_path
+from hw.area import Component, components, module_of, module_paths, passed_through, short_path
 from hw.flow import Report, Step
 from hw.report import critical_path, describe, print_report
 from hw.vendor import DEVICES
@@ -123,19 +123,49 @@ def test_table(described):
 def test_every_family_counts_its_cells(tmp_path):
     """Types as synthesis names them; what is not counted is wiring, carry or pins."""
     counted = {
-        "ice40": {"SB_LUT4": "LUT", "SB_DFFESR": "FF", "SB_RAM40_4K": "RAM", "SB_SPRAM256KA": "SPRAM",
-                  "SB_MAC16": "multiplier", "SB_CARRY": None},
-        "gowin": {"LUT2": "LUT", "ALU": "LUT", "DFFRE": "FF", "SDPX9B": "RAM", "DPB": "RAM", "MULT18X18": "multiplier",
-                  "MUX2_LUT5": None, "IBUF": None},
-        "ecp5": {"LUT4": "LUT", "TRELLIS_FF": "FF", "DP16KD": "RAM", "MULT18X18D": "multiplier", "L6MUX21": None},
+        "ice40": {"SB_LUT4": {"LUT": 1}, "SB_DFFESR": {"FF": 1}, "SB_RAM40_4K": {"RAM": 1},
+                  "SB_SPRAM256KA": {"SPRAM": 1}, "SB_MAC16": {"multiplier": 1}, "SB_CARRY": {}},
+        "gowin": {"LUT2": {"LUT": 1}, "ALU": {"LUT": 1}, "RAM16SDP4": {"LUT": 8, "FF": 6}, "SDPX9B": {"RAM": 1},
+                  "DPB": {"RAM": 1}, "MULT18X18": {"multiplier": 1}, "MUX2_LUT5": {}, "IBUF": {}},
+        "ecp5": {"LUT4": {"LUT": 1}, "TRELLIS_FF": {"FF": 1}, "DP16KD": {"RAM": 1}, "MULT18X18D": {"multiplier": 1},
+                 "L6MUX21": {}},
     }  # fmt: skip
     assert counted.keys() == {device.family for device in DEVICES.values()}
     netlist = tmp_path / "top.json"
     for family, kinds in counted.items():
-        for kind, resource in kinds.items():
-            netlist.write_text(json.dumps({"modules": {"top": {"cells": {"x": {"type": kind}}}}}))
+        for kind, takes in kinds.items():
+            cell = {"type": kind, "port_directions": {}, "connections": {}}
+            netlist.write_text(json.dumps({"modules": {"top": {"cells": {"x": cell}}}}))
             found = [part.takes for part in components(netlist, "top", family, {""})]
-            assert found == ([{resource: 1}] if resource else []), (family, kind)
+            assert found == ([takes] if takes else []), (family, kind)
+
+
+def test_flip_flops_that_take_a_lut(tmp_path):
+    """On a Gowin device: all but those that a LUT or an adder drives and drives alone."""
+    inputs, outputs = {"I0", "I1", "D"}, {"F", "SUM", "O", "Q"}
+
+    def cell(kind, **ports):
+        directions = dict.fromkeys(ports.keys() & inputs, "input") | dict.fromkeys(ports.keys() & outputs, "output")
+        return {
+            "type": kind,
+            "port_directions": directions,
+            "connections": {port: [bit] for port, bit in ports.items()},
+        }
+
+    cells = {
+        "lut": cell("LUT2", I0=1, F=2), "driven by it alone": cell("DFFE", D=2, Q=3),
+        "adder": cell("ALU", I0=3, I1=3, SUM=4), "driven by the sum": cell("DFF", D=4, Q=5),
+        "shared": cell("LUT3", I0=5, F=6), "beside another reader": cell("DFFR", D=6, Q=7),
+        "reader": cell("LUT1", I0=6, F=8), "after a flip-flop": cell("DFF", D=7, Q=9),
+        "of two LUTs": cell("MUX2_LUT5", I0=8, I1=9, O=10), "after it": cell("DFF", D=10, Q=11),
+    }  # fmt: skip
+    expected = {"beside another reader", "after a flip-flop", "after it"}
+    assert passed_through(cells, "gowin") == expected
+    assert not passed_through(cells, "ecp5")
+    netlist = tmp_path / "top.json"
+    netlist.write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
+    (found,) = components(netlist, "top", "gowin", {""})
+    assert found.takes == {"LUT": 4 + len(expected), "FF": 5}
 
 
 class TestDisplay:
