@@ -16,7 +16,7 @@ folded embedding and a dense readout, every weight is one place further and zero
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -104,8 +104,8 @@ def place_streamed(network: FixedNetwork, lanes: int, activity: Floats) -> Place
     )
 
 
-def choose_format(network: FixedNetwork, placement: Placement) -> BeatFormat:
-    """Return the format that takes the fewest beats: dense where that is less, and the best of all widths of gaps."""
+def choose_format(network: FixedNetwork, placement: Placement, gap_bits: Sequence[int] = GAP_BITS) -> BeatFormat:
+    """Return the format that takes the fewest beats: dense where that is less, and the best of some widths of gaps."""
     form = BeatFormat(placement.lanes, network.weight_bits, GAP_BITS[1], False, False)
     least = form.slots(False) / form.slots(True)  # density from which a dense list is shorter
 
@@ -118,8 +118,10 @@ def choose_format(network: FixedNetwork, placement: Placement) -> BeatFormat:
     if dense_inputs:  # alike in all formats, and most of a language model
         first = replace(network.layers[0], kernel=network.layers[0].kernel[:1])
         tried = replace(tried, layers=(first, *network.layers[1:]))
-    forms = [replace(form, gap_bits=gap_bits) for gap_bits in GAP_BITS]
-    best = min(forms, key=lambda each: len(encode_lists(tried, placement, each).beats))
+    forms = [replace(form, gap_bits=bits) for bits in gap_bits]
+    best = forms[0]
+    if len(forms) > 1:
+        best = min(forms, key=lambda each: len(encode_lists(tried, placement, each).beats))
     return replace(best, dense_inputs=dense_inputs, dense_readout=dense_readout)
 
 
@@ -191,6 +193,8 @@ def _entries(matrix: Matrix, placement: Placement) -> _Entries:
 
 def _sparse_parts(entries: _Entries, form: BeatFormat) -> Iterator[_Part]:
     """Yield the beats of sparse lists: the first one of every list, then the second one, and so on."""
+    if not len(entries.source):
+        return
     order = np.lexsort((entries.target, entries.lane, entries.source))
     source, lane, target, places, weight = (field[order] for field in entries)
     begins = np.flatnonzero(np.diff(source << 6 | lane, prepend=-1))
@@ -274,7 +278,9 @@ def _pack(
 
 def _arrange(network: FixedNetwork, placement: Placement, form: BeatFormat, parts: list[_Part]) -> StreamedLists:
     """Put beats in order, and halves in pairs behind them; a half that is left alone becomes a beat."""
-    wholes = [part for part in parts if part.words.shape[1] == 2]
+    nothing = np.zeros(0, np.int64)
+    wholes = [_Part(nothing, nothing, nothing, np.zeros((0, 2), np.uint64))]  # also if no list has any entry
+    wholes += [part for part in parts if part.words.shape[1] == 2]
     source, turn, lane = (np.concatenate([part[field] for part in wholes]) for field in range(3))
     beats = np.concatenate([part.words for part in wholes])
     halves = [part for part in parts if part.words.shape[1] == 1]

@@ -48,6 +48,8 @@ class Capacity:
     value_bits: int
     acc_bits: int
     config_id: int
+    gap_bits: int = 0  #: of lists in external memory; 0 if they are on chip
+    lists: int = 0  #: in external memory that the directory knows
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +83,15 @@ def compile(network: FixedNetwork, capacity: Capacity, *, activity: ArrayLike | 
     CompileError
         If the network does not fit the core, or the number formats.
     """
+    active = check_activity(network, activity)
+    placement = _place(network, capacity.lanes, active)
+    check_capacity(network, capacity, _requirements(network, placement))
+    image = collect(network, placement, cell_units=capacity.cell_units, config_id=capacity.config_id)
+    return Compiled(network, active, placement, image, encode(image))
+
+
+def check_capacity(network: FixedNetwork, capacity: Capacity, requirements: dict[str, int]) -> None:
+    """Raise CompileError where a core has less than a network needs."""
     if capacity.lanes % capacity.cell_units:
         raise CompileError(f"{capacity.cell_units} cell units cannot share {capacity.lanes} lanes; choose a divisor")
     if network.y_bits != capacity.y_bits:
@@ -88,14 +99,10 @@ def compile(network: FixedNetwork, capacity: Capacity, *, activity: ArrayLike | 
             f"the network's events have y_bits {network.y_bits}, the core's {capacity.y_bits}; "
             f"quantise the network for y_bits {capacity.y_bits} or build a core with y_bits {network.y_bits}"
         )
-    active = _check_activity(network, activity)
-    placement = _place(network, capacity.lanes, active)
-    for name, need in _requirements(network, placement).items():
+    for name, need in requirements.items():
         have = getattr(capacity, name)
         if need > have:
             raise CompileError(f"the network needs {name} {need}, the core has {have}; build a core with {name} {need}")
-    image = collect(network, placement, cell_units=capacity.cell_units, config_id=capacity.config_id)
-    return Compiled(network, active, placement, image, encode(image))
 
 
 def required(network: FixedNetwork, lanes: int, *, activity: ArrayLike | None = None) -> dict[str, int]:
@@ -104,14 +111,18 @@ def required(network: FixedNetwork, lanes: int, *, activity: ArrayLike | None = 
     The keys are those of :class:`Capacity` without ``cell_units``, which may be any divisor of the lanes, and without
     ``config_id``. The deal, and so the entries of a lane, depends on ``activity``: give what :func:`compile` is given.
     """
-    return _requirements(network, _place(network, lanes, _check_activity(network, activity)))
+    return _requirements(network, _place(network, lanes, check_activity(network, activity)))
 
 
 def _requirements(network: FixedNetwork, placement: Placement) -> dict[str, int]:
+    return {"entries": int(entries_per_lane(network, placement).max()), **size_requirements(network, placement)}
+
+
+def size_requirements(network: FixedNetwork, placement: Placement) -> dict[str, int]:
+    """Return what a network needs wherever its lists are."""
     return {
         "lanes": placement.lanes,
         "rows": placement.row_count,
-        "entries": int(entries_per_lane(network, placement).max()),
         "sources": network.source_count,
         "layers": len(placement.rows),
         "weight_bits": network.weight_bits,
@@ -123,13 +134,7 @@ def _requirements(network: FixedNetwork, placement: Placement) -> dict[str, int]
 
 def _place(network: FixedNetwork, lanes: int, active: Floats) -> Placement:
     """Deal a network that the memory image can describe, whatever the core."""
-    if not 1 <= lanes <= LANES_MAX:
-        raise CompileError(f"lanes is {lanes}; it must be from 1 to {LANES_MAX}")
-    outputs = 0 if network.readout is None else network.readout.units
-    if max(network.source_count, outputs) > UNITS_MAX:
-        raise CompileError(
-            f"the network has {network.source_count} sources and {outputs} outputs; at most {UNITS_MAX} can be numbered"
-        )
+    check_sizes(network, lanes)
     placement = deal(network, lanes, active)
     if placement.row_count > ROWS_MAX:
         raise CompileError(
@@ -138,7 +143,19 @@ def _place(network: FixedNetwork, lanes: int, active: Floats) -> Placement:
     return placement
 
 
-def _check_activity(network: FixedNetwork, activity: ArrayLike | None) -> Floats:
+def check_sizes(network: FixedNetwork, lanes: int) -> None:
+    """Raise CompileError where the memory image cannot number lanes, sources or outputs."""
+    if not 1 <= lanes <= LANES_MAX:
+        raise CompileError(f"lanes is {lanes}; it must be from 1 to {LANES_MAX}")
+    outputs = 0 if network.readout is None else network.readout.units
+    if max(network.source_count, outputs) > UNITS_MAX:
+        raise CompileError(
+            f"the network has {network.source_count} sources and {outputs} outputs; at most {UNITS_MAX} can be numbered"
+        )
+
+
+def check_activity(network: FixedNetwork, activity: ArrayLike | None) -> Floats:
+    """Return the events a step of each source, 1 of all without ``activity``; raise CompileError if it is none."""
     if activity is None:
         return np.ones(network.source_count)
     active = np.asarray(activity, np.float64)
@@ -157,7 +174,7 @@ def expected_entries_per_lane(compiled: Compiled, activity: ArrayLike | None = N
     Phases are the events of the inputs, then of each EGRU layer. ``activity`` is what :func:`compile` was given if
     left out.
     """
-    active = compiled.activity if activity is None else _check_activity(compiled.network, activity)
+    active = compiled.activity if activity is None else check_activity(compiled.network, activity)
     return np.add.reduceat(compiled.image.count * active, _first_sources(compiled.network), axis=1)
 
 
@@ -168,7 +185,7 @@ def predict_cycles(compiled: Compiled, activity: ArrayLike | None = None) -> flo
     the marker that ends each phase, the busiest cell unit one on each of its units. Events that bunch up, hazards and
     the order of updates come on top.
     """
-    active = compiled.activity if activity is None else _check_activity(compiled.network, activity)
+    active = compiled.activity if activity is None else check_activity(compiled.network, activity)
     walk = (compiled.image.count @ active).max()
     events = active.sum() + len(compiled.network.layers) + 1
     return float(max(walk, events, compiled.image.present.sum(axis=1).max()))

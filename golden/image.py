@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,15 +59,12 @@ class LayerPlace:
     units: int
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
-    """A compiled network.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Units:
+    """What every compiled network has, wherever its lists are.
 
-    start, forward, count : int64 (lanes, sources)
-        Of each list: its first entry, and its entries in the forward part and in all.
-    entries : uint32 (entries,), one array a lane
-        See :func:`pack_entries`.
     threshold, present, identity : int64 (cell units, unit addresses)
+        Of a row of the readout with several outputs: how many there are, whether there is any, the first one.
     bias : int64 (4, cell units, unit addresses)
     """
 
@@ -75,10 +73,6 @@ class Image:
     inputs: int
     readout: bool
     layers: tuple[LayerPlace, ...]
-    start: Integers
-    forward: Integers
-    count: Integers
-    entries: tuple[Words, ...]
     threshold: Integers
     present: Integers
     identity: Integers
@@ -87,6 +81,38 @@ class Image:
     @property
     def row_count(self) -> int:
         return sum(layer.rows for layer in self.layers)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Image(Units):
+    """A compiled network with its lists in the lanes.
+
+    start, forward, count : int64 (lanes, sources)
+        Of each list: its first entry, and its entries in the forward part and in all.
+    entries : uint32 (entries,), one array a lane
+        See :func:`pack_entries`.
+    """
+
+    start: Integers
+    forward: Integers
+    count: Integers
+    entries: tuple[Words, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StreamedImage(Units):
+    """A compiled network with its lists in external memory (:mod:`golden.beats`).
+
+    first, beats : int64 (lists,)
+        Of each list: its first beat, and how many.
+    input_beats : beats of each list of an input, if those are dense and so not among ``first``; else 0
+    dense_readout : whether what of a list goes to the readout is dense
+    """
+
+    first: Integers
+    beats: Integers
+    input_beats: int
+    dense_readout: bool
 
 
 def pack_entries(weight: Integers, gate: Integers, row: Integers) -> Words:
@@ -104,12 +130,14 @@ def lane_bits(lanes: int, cell_units: int) -> int:
     return (lanes // cell_units - 1).bit_length()
 
 
-def encode(image: Image) -> Words:
+def encode(image: Image | StreamedImage) -> Words:
     """Return the words of an image, uint32 (words,)."""
     last = image.layers[-2 if image.readout else -1]
-    network = (
+    network = [
         image.inputs, len(image.layers), image.readout, image.row_count, last.first_source, image.layers[-1].units,
-    )  # fmt: skip
+    ]  # fmt: skip
+    if isinstance(image, StreamedImage):
+        network += [image.input_beats, image.dense_readout]
     records = [
         *_records(Kind.BEGIN, 0, np.array([MAGIC, VERSION, image.config_id, image.acc_bits])),
         *_records(Kind.NETWORK, 0, np.array(network)),
@@ -118,10 +146,13 @@ def encode(image: Image) -> Words:
         shifts = sum(shift + fixed.SHIFT_GUARD << 8 * gate for gate, shift in enumerate(layer.shifts))
         data = (layer.base | layer.rows << 16, shifts, layer.first_source | layer.units << 16)
         records += _records(Kind.LAYER, l, np.array(data))
-    for lane, entries in enumerate(image.entries):
-        counts = image.forward[lane] | image.count[lane] << 16
-        records += _records(Kind.DIRECTORY, lane, np.stack([image.start[lane], counts], axis=1).ravel())
-        records += _records(Kind.ENTRY, lane, entries)
+    if isinstance(image, StreamedImage):
+        records += _records(Kind.DIRECTORY, 0, np.stack([image.first, image.beats], axis=1).ravel())
+    else:
+        for lane, entries in enumerate(image.entries):
+            counts = image.forward[lane] | image.count[lane] << 16
+            records += _records(Kind.DIRECTORY, lane, np.stack([image.start[lane], counts], axis=1).ravel())
+            records += _records(Kind.ENTRY, lane, entries)
     for cell, units in enumerate(image.threshold | image.present << 15 | image.identity << 16):
         records += _records(Kind.UNIT, cell, units)
         for gate in range(4):
@@ -146,7 +177,7 @@ def _records(kind: int, select: int, data: NDArray[np.integer]) -> Iterator[Word
         yield part.astype(np.int64).astype(np.uint32)  # through int64, so that negative biases wrap
 
 
-def parse(words: Words) -> Image:
+def parse(words: Words) -> Image | StreamedImage:
     """Read words back.
 
     Raises
@@ -158,7 +189,8 @@ def parse(words: Words) -> Image:
     magic, version, config_id, acc_bits = _fields(runs, Kind.BEGIN, 0, 4)
     if (magic, version) != (MAGIC, VERSION):
         raise ImageError(f"magic {magic:#010x}, version {version}: only {MAGIC:#010x}, version {VERSION} can be read")
-    inputs, layer_count, readout, row_count, _, outputs = _fields(runs, Kind.NETWORK, 0, 6)
+    streamed = len(runs.get((Kind.NETWORK, 0), ())) == 8
+    inputs, layer_count, readout, row_count, _, outputs, *streams = _fields(runs, Kind.NETWORK, 0, 8 if streamed else 6)
     layers = []
     for l in range(layer_count):
         place, shifts, units = _fields(runs, Kind.LAYER, l, 3)
@@ -167,19 +199,19 @@ def parse(words: Words) -> Image:
     if not layers or sum(layer.rows for layer in layers) != row_count or layers[-1].units != outputs:
         raise ImageError("the rows or outputs of the network are not those of its layers")
 
-    lanes = 1 + max((select for kind, select in runs if kind == Kind.DIRECTORY), default=-1)
     cell_units = 1 + max((select for kind, select in runs if kind == Kind.UNIT), default=-1)
-    if not cell_units or lanes % cell_units:
-        raise ImageError(f"{cell_units} cell units cannot share {lanes} lanes")
     sources = inputs + sum(layer.units for layer in layers[: -1 if readout else None])
-    lists = np.array([_fields(runs, Kind.DIRECTORY, lane, 2 * sources) for lane in range(lanes)], np.int64)
-    start, counts = lists.reshape(lanes, sources, 2).transpose(2, 0, 1)
-    forward, count = counts & 0xFFFF, counts >> 16
-    entries = tuple(runs.pop((Kind.ENTRY, lane), np.zeros(0, np.uint32)) for lane in range(lanes))
-    for lane in range(lanes):
-        _check_lists(lane, start[lane], forward[lane], count[lane], entries[lane], row_count)
+    lists: dict[str, Any]
+    if streamed:
+        lists = _streamed_lists(runs, sources, inputs, *streams)
+        addresses = len(runs.get((Kind.UNIT, 0), ()))  # how many lanes there are shows nowhere else
+    else:
+        lanes = 1 + max((select for kind, select in runs if kind == Kind.DIRECTORY), default=-1)
+        if not cell_units or lanes % cell_units:
+            raise ImageError(f"{cell_units} cell units cannot share {lanes} lanes")
+        lists = _lane_lists(runs, lanes, sources, row_count)
+        addresses = row_count << lane_bits(lanes, cell_units)
 
-    addresses = row_count << lane_bits(lanes, cell_units)
     cells = range(cell_units)
     unit = np.array([_fields(runs, Kind.UNIT, cell, addresses) for cell in cells], np.int64)
     bias = np.array(
@@ -190,10 +222,33 @@ def parse(words: Words) -> Image:
         raise ImageError(
             f"records of kind {kind}, select {select}, belong to no lane, cell unit or layer of the network"
         )
-    return Image(
-        config_id, acc_bits, inputs, bool(readout), tuple(layers), start, forward, count, entries,
+    units_of: dict[str, Any] = dict(
+        config_id=config_id, acc_bits=acc_bits, inputs=inputs, readout=bool(readout), layers=tuple(layers),
         threshold=unit & 0x7FFF, present=unit >> 15 & 1, identity=unit >> 16, bias=bias.view(np.int32).astype(np.int64),
     )  # fmt: skip
+    return StreamedImage(**units_of, **lists) if streamed else Image(**units_of, **lists)
+
+
+def _lane_lists(runs: dict[tuple[int, int], Words], lanes: int, sources: int, row_count: int) -> dict[str, Any]:
+    """Take the directories and entries of all lanes."""
+    lists = np.array([_fields(runs, Kind.DIRECTORY, lane, 2 * sources) for lane in range(lanes)], np.int64)
+    start, counts = lists.reshape(lanes, sources, 2).transpose(2, 0, 1)
+    forward, count = counts & 0xFFFF, counts >> 16
+    entries = tuple(runs.pop((Kind.ENTRY, lane), np.zeros(0, np.uint32)) for lane in range(lanes))
+    for lane in range(lanes):
+        _check_lists(lane, start[lane], forward[lane], count[lane], entries[lane], row_count)
+    return {"start": start, "forward": forward, "count": count, "entries": entries}
+
+
+def _streamed_lists(
+    runs: dict[tuple[int, int], Words], sources: int, inputs: int, input_beats: int, dense_readout: int
+) -> dict[str, Any]:
+    """Take the directory of lists in external memory."""
+    listed = sources - (inputs if input_beats else 0)
+    first, beats = np.array(_fields(runs, Kind.DIRECTORY, 0, 2 * listed), np.int64).reshape(listed, 2).T
+    if (first != inputs * input_beats + np.cumsum(beats) - beats).any():
+        raise ImageError("the lists in external memory do not lie one after the other")
+    return {"first": first, "beats": beats, "input_beats": input_beats, "dense_readout": bool(dense_readout)}
 
 
 def _gather(words: Words) -> dict[tuple[int, int], Words]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,23 @@ def collect_lists(network: FixedNetwork, placement: Placement) -> tuple[Integers
 
 def collect(network: FixedNetwork, placement: Placement, *, cell_units: int, config_id: int) -> Image:
     """Return the image of a network for ``cell_units`` cell units, which share the lanes equally."""
+    forward, count, entries = collect_lists(network, placement)
+    return Image(
+        **collect_units(network, placement, cell_units, config_id),
+        start=np.cumsum(count, axis=1) - count,
+        forward=forward,
+        count=count,
+        entries=entries,
+    )
+
+
+def collect_units(
+    network: FixedNetwork, placement: Placement, cell_units: int, config_id: int, outputs_a_row: int = 1
+) -> dict[str, Any]:
+    """Return the fields of :class:`golden.image.Units`.
+
+    Of several outputs in a row of the readout, output k is sum ``k // lanes % outputs_a_row`` of it.
+    """
     lanes_per_cell = placement.lanes // cell_units
     bits = lane_bits(placement.lanes, cell_units)
     places = [
@@ -92,25 +109,22 @@ def collect(network: FixedNetwork, placement: Placement, *, cell_units: int, con
         layers.append(LayerPlace(base, rows, layer.shifts, first, layer.units))
         first += layer.units
     if network.readout is not None:
-        present[places[-1]], identity[places[-1]] = 1, np.arange(network.readout.units)
-        bias[0, *places[-1]] = network.readout.bias
+        cell, address = places[-1]
+        output = np.arange(network.readout.units)
+        gate = output // placement.lanes % outputs_a_row
+        present[cell, address] = 1
+        bias[gate, cell, address] = network.readout.bias
+        leads = gate == 0
+        identity[cell[leads], address[leads]] = output[leads]
+        if outputs_a_row > 1:
+            threshold[:, placement.base[-1] << bits :] = 0  # the readout's rows are the last
+            np.add.at(threshold, (cell, address), 1)
         layers.append(LayerPlace(placement.base[-1], placement.rows[-1], (0, 0, 0, 0), first, network.readout.units))
-    forward, count, entries = collect_lists(network, placement)
-    return Image(
-        config_id=config_id,
-        acc_bits=accumulator_bits(network),
-        inputs=network.inputs,
-        readout=network.readout is not None,
-        layers=tuple(layers),
-        start=np.cumsum(count, axis=1) - count,
-        forward=forward,
-        count=count,
-        entries=entries,
-        threshold=threshold,
-        present=present,
-        identity=identity,
-        bias=bias,
-    )
+    return {
+        "config_id": config_id, "acc_bits": accumulator_bits(network), "inputs": network.inputs,
+        "readout": network.readout is not None, "layers": tuple(layers), "threshold": threshold, "present": present,
+        "identity": identity, "bias": bias,
+    }  # fmt: skip
 
 
 def bits_per_nonzero(network: FixedNetwork, image: Image) -> dict[str, float]:

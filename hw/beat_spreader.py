@@ -1,13 +1,13 @@
 """Hand beats from external memory to the lanes that they are for, with what their event brought."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.beats import HALF_BITS, HEADER_BITS, BeatFormat
 from hw.beat_walker import PLACE_BITS, LaneBeat
 from hw.bus.axi4_read import ReadBeat
-from hw.config import CoreConfig
+from hw.config import LIST_ADDRESS_BITS, CoreConfig
 from hw.event import EventKind
 from hw.list_fetch import ListContext, ListFormat
 
@@ -26,17 +26,18 @@ class BeatSpreader(wiring.Component):
         A lane has room for as many beats as may come until it is seen that it has not.
     low, high : Out(LaneBeat), to_low, to_high : Out(lanes)
         A beat, or its lower half, and to which lanes it goes; its upper half, and to which lane that goes.
-    fault : Out(1)
-        Sticky: a beat was for a lane or row that there is not. Nothing goes any more.
+    fault : Out(1), fault_address : Out(LIST_ADDRESS_BITS)
+        Sticky: a beat was for a lane or row that there is not. Nothing goes any more. The address is its list's.
     """
 
-    def __init__(self, config: CoreConfig, *, count_bits: int):
+    def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
             "beats": In(stream.Signature(ReadBeat())), "contexts": In(stream.Signature(ListContext(config))),
-            "format": In(ListFormat(config, count_bits)), "lanes_ready": In(config.lanes),
+            "format": In(ListFormat(config)), "lanes_ready": In(config.lanes),
             "low": Out(LaneBeat(config)), "high": Out(LaneBeat(config)),
-            "to_low": Out(config.lanes), "to_high": Out(config.lanes), "fault": Out(1),
+            "to_low": Out(config.lanes), "to_high": Out(config.lanes),
+            "fault": Out(1), "fault_address": Out(LIST_ADDRESS_BITS),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -45,7 +46,7 @@ class BeatSpreader(wiring.Component):
         lane_bits = (config.lanes - 1).bit_length()
         row_bits = BeatFormat(config.lanes, config.weight_bits, 5, False, False).row_bits
         context, word = self.contexts.payload, self.beats.payload.data
-        is_half, is_event = Signal(), Signal()
+        is_half, is_event, is_input = Signal(), Signal(), context.is_input
         m.d.comb += [is_half.eq(word[0]), is_event.eq(context.kind == EventKind.EVENT)]
 
         def read(half, name):
@@ -58,12 +59,12 @@ class BeatSpreader(wiring.Component):
                 lane.eq(half[1 : 1 + lane_bits]),
                 row.eq(half[1 + lane_bits + PLACE_BITS : HEADER_BITS]),
                 to.eq(Cat(lane == k for k in range(config.lanes))),
-                readout.eq(~context.is_input & (row >= form.readout_base)),
+                readout.eq(~is_input & (row >= form.readout_base)),
                 beat.readout.eq(readout),
-                beat.dense.eq((context.is_input & form.dense_inputs) | (readout & form.dense_readout)),
+                beat.dense.eq((is_input & form.dense_inputs) | (readout & form.dense_readout)),
                 beat.place.eq(place),
                 beat.row.eq(row),
-                beat.boundary.eq(form.boundary[context.group]),
+                beat.boundary.eq(Mux(is_input, 0, form.boundary[context.layer])),
                 beat.body.eq(half[HEADER_BITS:]),
                 *(beat[field].eq(context[field]) for field in ("kind", "part", "value", "bank", "group")),
             ]
@@ -94,7 +95,7 @@ class BeatSpreader(wiring.Component):
         with m.If(~is_event):
             m.d.sync += self.low.body.eq(0)
         with m.If(goes):
-            m.d.sync += self.fault.eq(~exists)
+            m.d.sync += [self.fault.eq(~exists), self.fault_address.eq(context.address)]
             with m.If(exists & is_event):
                 m.d.sync += self.to_low.eq(to_low)
                 with m.If(is_half):

@@ -34,12 +34,6 @@ class BeatWalker(wiring.Component):
     Order kept. Weights of 0 and those of the part of a list that the event does not walk cost their cycle and become
     nothing; a beat ends behind its last weight that is not 0. Latency ``LATENCY``.
 
-    Parameters
-    ----------
-    config : CoreConfig
-    gap_bits : int
-        Width of a gap in sparse lists, 4 to 6.
-
     Members
     -------
     i : In(stream.Signature(LaneBeat))
@@ -50,9 +44,9 @@ class BeatWalker(wiring.Component):
     #: Cycles from the acceptance of a beat by an idle walker to its first operation.
     LATENCY = 5
 
-    def __init__(self, config: CoreConfig, *, gap_bits: int):
+    def __init__(self, config: CoreConfig):
         self._config = config
-        self._form = BeatFormat(config.lanes, config.weight_bits, gap_bits, False, False)
+        self._form = BeatFormat(config.lanes, config.weight_bits, config.gap_bits, False, False)
         super().__init__({
             "i": In(stream.Signature(LaneBeat(config))),
             "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)), "advance": In(Advance),

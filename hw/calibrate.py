@@ -23,7 +23,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hw import fit
-from hw.area import components, module_paths, passed_through
+from hw.area import BESIDE, RESOURCES, components, module_paths, passed_through
 from hw.boards import TOP
 from hw.config import CoreConfig
 from hw.fit_points import POINTS, Point
@@ -47,7 +47,10 @@ def measure(point: Point, folder: Path, work: Path) -> dict[str, Any]:
         design = point.design()
     family = FAMILIES[design.device.family]
     tools = tool_versions(["yosys", family.program])
-    fingerprint = hashlib.sha256(json.dumps([design.verilog, tools]).encode()).hexdigest()
+    made_of = [design.verilog, tools]
+    if design.device.family in BESIDE:  # where it has changed what cells count as
+        made_of += [RESOURCES[design.device.family], BESIDE[design.device.family]]
+    fingerprint = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
     kept = folder / f"{point.name}.json"
     found = json.loads(kept.read_text()) if kept.is_file() else {}
     if found.get("fingerprint") != fingerprint:

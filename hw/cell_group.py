@@ -4,19 +4,24 @@ from amaranth import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from golden.beats import READOUT_PLACES
 from golden.fixed import GATES, STATE_FRACTION
 from hw.cell_egru import CellEgru, stages
 from hw.config import CoreConfig
 from hw.delay import delay
-from hw.event import INDEX_BITS, Drain, Job, JobTag, Result, UnitUpdate
+from hw.event import INDEX_BITS, Drain, Job, Result, UnitUpdate
 from hw.load_bus import CellWrite, LayerDescription, LoadKind, LoadWrite
 from hw.queue import Queue
+from hw.readout_row import Outcome, ReadoutRow
 from hw.scheduler import Scheduler
 from hw.vendor.generic import MEMORY_LATENCY, PartedMemory, PipelinedMemory, Relay
 
 
 class UnitWord(data.StructLayout):
-    """What a unit is: threshold (Q0.15), whether there is a unit at all in this row, its number outside."""
+    """What a unit is: threshold (Q0.15), whether there is a unit at all in this row, its number outside.
+
+    Of a row of the readout with four outputs: how many there are, whether there is any, the first one's number.
+    """
 
     def __init__(self):
         super().__init__({"threshold": STATE_FRACTION, "present": 1, "id": INDEX_BITS})
@@ -170,17 +175,28 @@ class CellGroup(wiring.Component):
         shifts = shifts_relay.o
         m.d.comb += [shifts_relay.i[k].eq(layer.shifts) for k, layer in enumerate(self.layers)]
 
-        # The readout needs the sum of gx and nothing else.
+        # Of the readout: four outputs of a row, or one, which needs the sum of gx and nothing else.
         logit = Signal(signed(config.acc_bits), reset_less=True)
         chosen_shifts = delay(m, shifts[tags[after_sums(1 - config.hops)].layer], config.hops, "shifts")
         m.d.sync += logit.eq(cell.sums[0] + cell.bias[0])
         m.d.comb += cell.shifts.eq(chosen_shifts)
         logit_at, event_at = after_sums(1), after_sums(at.latency)
         is_logit, is_update = Signal(), Signal()
-        m.d.comb += [
-            is_logit.eq(valid[logit_at] & tags[logit_at].readout),
-            is_update.eq(valid[event_at] & ~tags[event_at].readout),
-        ]
+        if config.streamed:
+            m.submodules.readout_row = row = ReadoutRow(config)
+            m.d.comb += [
+                row.valid.eq(valid[after_sums(0)] & tags[after_sums(0)].readout),
+                row.sums.eq(cell.sums),
+                row.biases.eq(cell.bias),
+                row.tag.eq(tags[logit_at]),
+                is_logit.eq(row.o_valid),
+                is_update.eq(valid[event_at] & ~tags[event_at].readout),
+            ]
+        else:
+            m.d.comb += [
+                is_logit.eq(valid[logit_at] & tags[logit_at].readout),
+                is_update.eq(valid[event_at] & ~tags[event_at].readout),
+            ]
 
         # Its threshold and number: read early for a logit, late for an update; the two never come in one cycle,
         # because a readout is granted only after the updates it depends on have left.
@@ -224,18 +240,17 @@ class CellGroup(wiring.Component):
 
         # What it sends, to a queue near whoever takes it. On a long way it is a register later that it is found out
         # whether that is an event.
-        outcome = Signal(
-            data.StructLayout({
-                "present": 1, "tag": JobTag(config), "id": INDEX_BITS, "value": signed(config.acc_bits),
-            })
-        )  # fmt: skip
+        outcome = Signal(Outcome(config))
         with m.If(is_logit):
-            m.d.comb += [
-                outcome.present.eq(unit.present),
-                outcome.tag.eq(tags[logit_at]),
-                outcome.id.eq(unit.id),
-                outcome.value.eq(logit),
-            ]
+            if config.streamed:
+                m.d.comb += [row.count.eq(unit.threshold), row.id.eq(unit.id), outcome.eq(row.o)]
+            else:
+                m.d.comb += [
+                    outcome.present.eq(unit.present),
+                    outcome.tag.eq(tags[logit_at]),
+                    outcome.id.eq(unit.id),
+                    outcome.value.eq(logit),
+                ]
         with m.Else():
             m.d.comb += [
                 outcome.present.eq(unit_then.present),
@@ -274,6 +289,24 @@ class CellGroup(wiring.Component):
         left_empty = Signal()
         m.d.sync += left_empty.eq(comes & ~has_result)
         m.d.comb += released.eq(delay(m, taken, 1, "taken_before", init=0) + left_empty)
-        m.d.sync += kept.eq(kept + scheduler.grant - released)
-        m.d.sync += scheduler.room.eq(kept < self.RESULTS_DEPTH - 2 - (config.hops > 1))
+        limit = self.RESULTS_DEPTH - 2 - (config.hops > 1)
+        if config.streamed:
+            self._make_room(m, scheduler, job_relay.o.tag.readout, kept, released, limit)
+        else:
+            m.d.sync += kept.eq(kept + scheduler.grant - released)
+            m.d.sync += scheduler.room.eq(kept < limit)
         return m
+
+    def _make_room(self, m, scheduler, is_readout, kept, released, limit):
+        """Keep four places for each row of the readout, and let four cycles pass, which count as no lack of room."""
+        turn, has_room, had_room = Signal(range(READOUT_PLACES)), Signal(), Signal()
+        m.d.comb += [
+            has_room.eq(kept < Mux(is_readout, limit - READOUT_PLACES, limit)),
+            self.blocked.eq(scheduler.blocked & ~had_room),
+        ]
+        m.d.sync += [
+            turn.eq(turn + 1),
+            kept.eq(kept + Mux(scheduler.tag.readout, scheduler.grant << 2, scheduler.grant) - released),
+            had_room.eq(has_room),
+            scheduler.room.eq(has_room & (~is_readout | (turn == 0))),
+        ]

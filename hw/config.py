@@ -7,13 +7,17 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from golden.fanout import Capacity, required
+from golden.beats import GAP_BITS, BeatFormat
+from golden.fanout import Capacity, Compiled, compile, required
 from golden.network import FixedNetwork
+from golden.streamed import ALL_BEATS_MAX, LIST_BEATS_MAX, CompiledStream, compile_streamed, required_streamed
 
 REVISION = 2  #: of the datapath and its memory layout; part of every configuration identity
 COMPACT_WORD_BITS = 16  #: of a compact lane's list memory: an entry, or an address in it
 DIRECTORY_ROWS = 4  #: of that memory for each source, the last one unused
 SINGLE_PORT_ROWS = 1 << 14  #: of a block of single-port RAM
+LIST_ADDRESS_BITS = ALL_BEATS_MAX.bit_length()  #: of a list in external memory, in beats
+LIST_COUNT_BITS = LIST_BEATS_MAX.bit_length()  #: of a list's length there, in beats
 
 
 def _bits(count: int) -> int:
@@ -71,6 +75,15 @@ class CoreConfig:
         lists with their directory in words of 16 bits of single-port memory, one memory of sums a lane, one queue for
         all lanes, one unit at a time in the only cell unit. Goes without ``split_banks``, ``forwarding``, ``counters``,
         ``distributed_cells`` and a second hop; ``queue_depth`` is then a part of the identity and nothing else.
+    gap_bits : int
+        Where lists are in external memory (``docs/beats.md``): width of a gap in them, 4 to 6; else 0. ``entries``
+        then counts for nothing, ``queue_depth`` are the beats that a lane can wait with, and the readout has four
+        outputs a row. Goes without ``forwarding`` and ``compact``.
+    lists : int
+        Where lists are in external memory: how many the directory knows, those of the units and, unless they are
+        dense, of the inputs; else 0.
+    port_bits : int
+        Width of the port to external memory, 64 or 128.
 
     Raises
     ------
@@ -95,6 +108,9 @@ class CoreConfig:
     hops: int = 1
     distributed_cells: bool = False
     compact: bool = False
+    gap_bits: int = 0
+    lists: int = 0
+    port_bits: int = 128
 
     def __post_init__(self):
         for name, low, high in (
@@ -118,8 +134,27 @@ class CoreConfig:
                 f"value_bits is {self.value_bits}; it must be more than y_bits, which is {self.y_bits}, "
                 "as an event's value is signed"
             )
+        if self.gap_bits:
+            self._check_streamed()
+        elif self.lists:
+            raise ValueError(f"lists is {self.lists}; it must be 0 where gap_bits is 0, as lists are on chip then")
         if self.compact:
             self._check_compact()
+
+    def _check_streamed(self) -> None:
+        """Check what goes with lists in external memory."""
+        if self.gap_bits not in GAP_BITS:
+            raise ValueError(f"gap_bits is {self.gap_bits}; it must be 0, 4, 5 or 6")
+        if self.port_bits not in (64, 128):
+            raise ValueError(f"port_bits is {self.port_bits}; it must be 64 or 128")
+        for name in ("compact", "forwarding"):
+            if getattr(self, name):
+                raise ValueError(f"{name} is True; it must be False where gap_bits is not 0")
+        told = 1 << BeatFormat(self.lanes, self.weight_bits, self.gap_bits, False, False).row_bits
+        for name, most in (("lists", 32768), ("rows", told)):
+            value = getattr(self, name)
+            if not 1 <= value <= most:
+                raise ValueError(f"{name} is {value}; it must be from 1 to {most} where gap_bits is not 0")
 
     def _check_compact(self) -> None:
         """Check what a compact core is restricted to."""
@@ -139,15 +174,23 @@ class CoreConfig:
             )
 
     @classmethod
-    def fitting(cls, network: FixedNetwork, lanes: int, *, activity=None, **options) -> CoreConfig:
+    def fitting(
+        cls, network: FixedNetwork, lanes: int, *, activity=None, streamed: bool = False, **options
+    ) -> CoreConfig:
         """Return a configuration that holds ``network``, rounded up to what memories come in anyway.
 
         Rows and sources become powers of two, entries a multiple of 1,024 (a block RAM of 18-bit entries; of a compact
         core all that the block of single-port RAM holds), the width of a sum a multiple of 4, so that similar networks
         load too. ``activity``: events a step of each source, for
-        dealing units to lanes as the compiler will. ``options``: further parameters.
+        dealing units to lanes as the compiler will. ``streamed``: lists are in external memory, with gaps of the width
+        by which they take the fewest beats. ``options``: further parameters.
         """
-        needs = required(network, lanes, activity=activity)
+        if streamed:
+            needs = required_streamed(network, lanes, activity=activity)
+            options |= {"gap_bits": needs["gap_bits"], "lists": 1 << _bits(needs["lists"])}
+            needs["entries"] = 0
+        else:
+            needs = required(network, lanes, activity=activity)
         sources, entries = 1 << _bits(needs["sources"]), -(-max(1, needs["entries"]) // 1024) * 1024
         if options.get("compact"):
             directory = DIRECTORY_ROWS * sources
@@ -158,6 +201,11 @@ class CoreConfig:
             y_bits=needs["y_bits"], value_bits=needs["value_bits"], acc_bits=max(16, -(-needs["acc_bits"] // 4) * 4),
             **options,
         )  # fmt: skip
+
+    @property
+    def streamed(self) -> bool:
+        """Whether lists are in external memory."""
+        return self.gap_bits > 0
 
     @property
     def lanes_per_cell(self) -> int:
@@ -226,7 +274,9 @@ class CoreConfig:
 
     @property
     def directory_bits(self) -> int:
-        """Width of a directory word (:class:`hw.directory.DirectoryWord`), wider than an entry."""
+        """Width of a directory word: wider than an entry (:class:`hw.directory.DirectoryWord`), or a run of beats."""
+        if self.streamed:
+            return LIST_ADDRESS_BITS + LIST_COUNT_BITS
         return 2 * self.entry_bits + self.offset_bits + 2
 
     @property
@@ -242,11 +292,17 @@ class CoreConfig:
     def config_id(self) -> int:
         """32-bit identity; a memory image compiled for another one is refused."""
         options = asdict(self)
-        for name in ("distributed_cells", "compact"):
-            if not options[name]:  # as before there was the option
+        later = {"distributed_cells": False, "compact": False, "gap_bits": 0, "lists": 0, "port_bits": 128}
+        for name, before in later.items():
+            if options[name] == before:  # as before there was the option
                 del options[name]
         text = json.dumps({"revision": REVISION, **options}, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+    def compile(self, network: FixedNetwork, *, activity=None) -> Compiled | CompiledStream:
+        """Compile a network for this core; see :func:`golden.fanout.compile` and its twin for lists in memory."""
+        how = compile_streamed if self.streamed else compile
+        return how(network, self.capacity, activity=activity)
 
     @property
     def capacity(self) -> Capacity:
@@ -254,5 +310,5 @@ class CoreConfig:
         return Capacity(
             lanes=self.lanes, cell_units=self.cell_units, rows=self.rows, entries=self.entries, sources=self.sources,
             layers=self.layers, weight_bits=self.weight_bits, y_bits=self.y_bits, value_bits=self.value_bits,
-            acc_bits=self.acc_bits, config_id=self.config_id,
+            acc_bits=self.acc_bits, config_id=self.config_id, gap_bits=self.gap_bits, lists=self.lists,
         )  # fmt: skip

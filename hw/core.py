@@ -7,9 +7,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.broadcast import Broadcaster
+from hw.bus.axi4_read import ADDRESS_BITS, read_signature
 from hw.cell_group import CellGroup, StateWord
 from hw.compact.core import compact_core
-from hw.config import CoreConfig
+from hw.config import LIST_ADDRESS_BITS, CoreConfig
 from hw.counters import Counters, counter_map
 from hw.delay import delay
 from hw.errors import Error
@@ -17,6 +18,7 @@ from hw.event import INDEX_BITS, InputBeat, OutputBeat, UnitUpdate
 from hw.hops import carry, join, spread
 from hw.input_decoder import InputDecoder
 from hw.lane import Lane
+from hw.list_stream import ListStream
 from hw.load_bus import LaneWrite, LoadKind
 from hw.loader import Loader
 from hw.output import Output, OutputQueue
@@ -25,6 +27,10 @@ from hw.sequencer import Sequencer
 from hw.step_counts import StepRecord
 from hw.stops import Stops
 from hw.tally import COUNTER_BITS
+from hw.vendor.generic import Relay
+
+#: The window of external memory.
+LIST_PORTS = {"list_base": In(ADDRESS_BITS), "list_size": In(LIST_ADDRESS_BITS + 1)}
 
 
 class _Parts(NamedTuple):
@@ -32,6 +38,7 @@ class _Parts(NamedTuple):
     decoder: InputDecoder
     broadcaster: Broadcaster
     sequencer: Sequencer
+    lists: ListStream | None
     lanes: list[Lane]
     groups: list[CellGroup]
     output_queue: OutputQueue
@@ -68,6 +75,8 @@ class Core(wiring.Component):
         Read of a unit's state while the core is idle, latency 4, with ``config.distributed_cells`` 5.
     counter_select : In, counter : Out(48), clear_counters : In(1)
         See :class:`hw.counters.Counters`. All 0 without ``config.counters``.
+    ar, r, list_base, list_size
+        With lists in external memory: its port and its window; see :class:`hw.list_stream.ListStream`.
     step : Out(StepRecord)
         Counts of each step as it completes, for a simulation.
     updates : Out(UnitUpdate).array(cell_units)
@@ -88,6 +97,7 @@ class Core(wiring.Component):
             "state": Out(StateWord()),
             "counter_select": In(range(len(counter_map(config)))), "counter": Out(COUNTER_BITS),
             "clear_counters": In(1),
+            **(LIST_PORTS | read_signature(config.port_bits) if config.streamed else {}),
             "step": Out(StepRecord(config)), "updates": Out(UnitUpdate(config)).array(config.cell_units),
         })  # fmt: skip
 
@@ -102,7 +112,7 @@ class Core(wiring.Component):
         ends = self._connect_events(m, stops, parts)
         self._connect_cells(m, parts)
         self._connect_output(m, stops, parts)
-        self._connect_errors(m, parts)
+        self._connect_errors(m, stops, parts)
         self._connect_counts(m, stops, parts, ends)
         return m
 
@@ -112,6 +122,10 @@ class Core(wiring.Component):
         m.submodules.decoder = decoder = ResetInserter(self.reset | stops.unsettled)(InputDecoder(config))
         broadcaster = stops.stoppable("broadcaster", Broadcaster(config))
         sequencer = stops.stoppable("sequencer", Sequencer(config))
+        lists = None
+        if config.streamed:
+            m.submodules.lists_restart, m.submodules.lists = restart, lists = Relay(1), ListStream(config)
+            m.d.comb += [restart.i.eq(stops.first), lists.restart.eq(restart.o)]
         output_queue = stops.stoppable("output_queue", OutputQueue(config))
         output = stops.stoppable("output", Output(config))
         lanes = [
@@ -119,7 +133,7 @@ class Core(wiring.Component):
             for number, stopped in enumerate(spread(m, "stop", stops.first, config.lanes, config.hops))
         ]
         groups = [stops.stoppable(f"cell_{number}", CellGroup(config, number)) for number in range(config.cell_units)]
-        return _Parts(loader, decoder, broadcaster, sequencer, lanes, groups, output_queue, output)
+        return _Parts(loader, decoder, broadcaster, sequencer, lists, lanes, groups, output_queue, output)
 
     def _connect_loading(self, m, stops, parts):
         config, hops, loader = self.config, self.config.hops, parts.loader
@@ -129,7 +143,16 @@ class Core(wiring.Component):
         m.d.sync += [idle.eq(self.idle & loader.loaded), self.loaded.eq(loader.loaded & ~stops.any())]
         for index, group in enumerate(parts.groups):
             m.d.comb += group.load.eq(carry(m, f"cell_{index}_load", loader.write, hops))
-        write, sent = loader.write, Signal(LaneWrite(config), reset_less=True)
+        if config.streamed:
+            self._load_directory(m, parts)
+        else:
+            self._load_lanes(m, parts)
+        m.d.comb += [part.network.eq(loader.network) for part in (parts.decoder, parts.sequencer)]
+        m.d.comb += [group.layers.eq(loader.network.layers) for group in parts.groups]
+
+    def _load_lanes(self, m, parts):
+        config = self.config
+        write, sent = parts.loader.write, Signal(LaneWrite(config), reset_less=True)
         m.d.sync += [
             sent.directory.eq(write.valid & (write.kind == LoadKind.DIRECTORY)),
             sent.entry.eq(write.valid & (write.kind == LoadKind.ENTRY)),
@@ -137,7 +160,7 @@ class Core(wiring.Component):
             sent.address.eq(write.address),
             sent.data.eq(write.data),
         ]
-        heres = spread(m, "load", sent, config.lanes, hops)
+        heres = spread(m, "load", sent, config.lanes, config.hops)
         for number, (lane, here) in enumerate(zip(parts.lanes, heres, strict=True)):
             selected = here.select == number
             m.d.comb += [
@@ -145,8 +168,15 @@ class Core(wiring.Component):
                 lane.load.directory.eq(selected & here.directory),
                 lane.load.entry.eq(selected & here.entry),
             ]
-        m.d.comb += [part.network.eq(loader.network) for part in (parts.decoder, parts.sequencer)]
-        m.d.comb += [group.layers.eq(loader.network.layers) for group in parts.groups]
+
+    def _load_directory(self, m, parts):
+        write, lists = parts.loader.write, parts.lists
+        m.d.sync += [
+            lists.write_en.eq(write.valid & (write.kind == LoadKind.DIRECTORY)),
+            lists.write_addr.eq(write.address),
+            lists.write_data.eq(write.data),
+        ]
+        m.d.comb += lists.network.eq(parts.loader.network)
 
     def _connect_events(self, m, stops, parts):
         """Connect input and results to the lanes; return the ends of input, layer and step."""
@@ -166,10 +196,10 @@ class Core(wiring.Component):
         wiring.connect(m, decoder.o, broadcaster.input)
         for index, group in enumerate(parts.groups):
             wiring.connect(m, group.results, broadcaster.results[index])
-        events = spread(m, "event", broadcaster.event, config.lanes, hops)
-        valids = spread(m, "valid", broadcaster.valid, config.lanes, hops)
-        for lane, event, valid in zip(parts.lanes, events, valids, strict=True):
-            m.d.comb += [lane.event.eq(event), lane.valid.eq(valid)]
+        if config.streamed:
+            self._spread_beats(m, parts)
+        else:
+            self._spread_events(m, parts)
         # Nobody needs to know of an end at once, but of all of them at the same time.
         input_end, input_ending, layer_end, step_end = (
             delay(m, end, 1, name, init=0)
@@ -185,13 +215,44 @@ class Core(wiring.Component):
             decoder.bank.eq(sequencer.input_bank),
             decoder.between_steps.eq(sequencer.between_steps),
             broadcaster.input_allowed.eq(sequencer.input_ready),
-            broadcaster.lanes_ready.eq(join(m, "ready", [lane.ready for lane in parts.lanes], hops)),
+            broadcaster.lanes_ready.eq(
+                parts.lists.ready if config.streamed else join(m, "ready", [lane.ready for lane in parts.lanes], hops)
+            ),
             sequencer.input_end.eq(input_end),
             sequencer.input_ending.eq(input_ending),
             sequencer.layer_end.eq(layer_end),
             sequencer.state_written.eq(parts.loader.state_written),
         ]
         return input_end, layer_end, step_end
+
+    def _spread_events(self, m, parts):
+        """Connect events to the lanes."""
+        config, broadcaster = self.config, parts.broadcaster
+        events = spread(m, "event", broadcaster.event, config.lanes, config.hops)
+        valids = spread(m, "valid", broadcaster.valid, config.lanes, config.hops)
+        for lane, event, valid in zip(parts.lanes, events, valids, strict=True):
+            m.d.comb += [lane.event.eq(event), lane.valid.eq(valid)]
+
+    def _spread_beats(self, m, parts):
+        """Connect events to whoever reads their lists, that to memory, and its beats to the lanes."""
+        config, hops, broadcaster, lists = self.config, self.config.hops, parts.broadcaster, parts.lists
+        wiring.connect(m, lists.ar, wiring.flipped(self.ar))
+        wiring.connect(m, wiring.flipped(self.r), lists.r)
+        m.d.comb += [
+            lists.base.eq(self.list_base),
+            lists.size.eq(self.list_size),
+            lists.event.eq(broadcaster.event),
+            lists.valid.eq(broadcaster.valid),
+        ]
+        lows, highs = (spread(m, name, getattr(lists, name), config.lanes, hops) for name in ("low", "high"))
+        for number, (lane, low, high) in enumerate(zip(parts.lanes, lows, highs, strict=True)):
+            m.d.comb += [
+                lane.low.eq(low),
+                lane.high.eq(high),
+                lane.to_low.eq(carry(m, f"lane_{number}_to_low", lists.to_low[number], hops)),
+                lane.to_high.eq(carry(m, f"lane_{number}_to_high", lists.to_high[number], hops)),
+                lists.lanes_ready[number].eq(carry(m, f"lane_{number}_ready", lane.ready, hops)),
+            ]
 
     def _connect_cells(self, m, parts):
         config, hops = self.config, self.config.hops
@@ -254,7 +315,7 @@ class Core(wiring.Component):
             self.best_valid.eq(output.best_valid),
         ]
 
-    def _connect_errors(self, m, parts):
+    def _connect_errors(self, m, stops, parts):
         # The first is kept. They come from afar, so each passes a register first.
         clears = self.reset | self.clear_error
         told = [
@@ -266,6 +327,7 @@ class Core(wiring.Component):
                 ("extra", self.extra_error, self.extra_detail),
                 ("decoder", parts.decoder.error, parts.decoder.detail),
                 ("loader", parts.loader.error, parts.loader.detail),
+                *self._list_errors(stops, parts),
             )
         ]
         now, now_detail = Signal(Error), Signal(32, reset_less=True)
@@ -277,6 +339,12 @@ class Core(wiring.Component):
             m.d.sync += [self.error.eq(now), self.detail.eq(now_detail)]
         with m.If(clears):
             m.d.sync += [now.eq(Error.NONE), self.error.eq(Error.NONE)]
+
+    def _list_errors(self, stops, parts):
+        """Return errors of external memory: they last until a reset, which clears them, has come through."""
+        if not self.config.streamed:
+            return []
+        return [("lists", Mux(stops.unsettled, Error.NONE, parts.lists.error), parts.lists.detail)]
 
     def _connect_counts(self, m, stops, parts, ends):
         """Connect progress, and what is counted."""

@@ -19,3 +19,7 @@ class Error(enum.Enum, shape=unsigned(4)):
     LOAD_RANGE = 9  #: a record writes outside its memory; detail: the address
     LOAD_CHECKSUM = 10  #: the checksum does not match the words received; detail: the checksum computed
     REGISTER = 11  #: a write to a read-only or undefined register; detail: its address
+    LIST_RANGE = 12  #: a list is not within the window of external memory; detail: its first beat from there on
+    LIST_READ = 13  #: external memory answered with an error; detail: the beat
+    LIST_TIMEOUT = 14  #: external memory did not answer in time; detail: the beat
+    LIST_TARGET = 15  #: a beat is for a lane or row that there is not; detail: the first beat of its list

@@ -16,14 +16,7 @@ class FanoutStream(wiring.Component):
     """Turn the beats for this lane into entries, one a cycle.
 
     Takes a beat a cycle and never stalls who sends, which must hold back while ``ready`` is low; there is room for the
-    ``SLACK`` beats that may come before it sees so.
-
-    Parameters
-    ----------
-    config : CoreConfig
-    gap_bits : int
-    depth : int
-        Beats that can wait, a power of two, 8 or more.
+    ``slack`` beats that may come before it sees so.
 
     Members
     -------
@@ -34,12 +27,11 @@ class FanoutStream(wiring.Component):
         See :class:`hw.beat_walker.BeatWalker`.
     """
 
-    #: Beats that may still come when ``ready`` is decided: one in each cycle until it is seen in what the spreader
-    #: sends, that has passed its register, and the lane's.
-    SLACK = 3
-
-    def __init__(self, config: CoreConfig, *, gap_bits: int, depth: int = 16):
-        self._config, self._gap_bits, self._depth = config, gap_bits, depth
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        #: Beats that may still come when ``ready`` is decided: one in each cycle until it is seen in what the spreader
+        #: sends, that has passed its register, and the lane's; with more hops one more each way for each of them.
+        self.slack = 3 + 2 * (config.hops - 1)
         super().__init__({
             "low": In(LaneBeat(config)), "high": In(LaneBeat(config)), "to_low": In(1), "to_high": In(1),
             "ready": Out(1),
@@ -49,8 +41,8 @@ class FanoutStream(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.relay = relay = Relay(LaneBeat(self._config))
-        m.submodules.queue = queue = Queue(shape=LaneBeat(self._config), depth=self._depth, guarded=False)
-        m.submodules.walker = walker = BeatWalker(self._config, gap_bits=self._gap_bits)
+        m.submodules.queue = queue = Queue(shape=LaneBeat(self._config), depth=self._config.queue_depth, guarded=False)
+        m.submodules.walker = walker = BeatWalker(self._config)
         comes = Signal()
         m.d.sync += comes.eq(self.to_low | self.to_high)
         m.d.comb += [
@@ -65,8 +57,8 @@ class FanoutStream(wiring.Component):
             self.behind.eq(walker.behind),
             walker.advance.eq(self.advance),
         ]
-        places = self._depth + 1
+        places = self._config.queue_depth + 1
         free, left = Signal(range(places + 1), init=places), Signal()
         m.d.comb += left.eq(queue.o.valid & queue.o.ready)
-        m.d.sync += [free.eq(free + left - comes), self.ready.eq(free > self.SLACK)]
+        m.d.sync += [free.eq(free + left - comes), self.ready.eq(free > self.slack)]
         return m

@@ -6,9 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES
 from hw.accumulate import Accumulators
+from hw.beat_walker import LaneBeat
 from hw.config import CoreConfig
 from hw.event import Drain, Event, EventKind
 from hw.fanout_onchip import Advance, FanoutOnChip
+from hw.fanout_stream import FanoutStream
 from hw.load_bus import LaneWrite
 from hw.vendor.generic import Multiplier, Relay
 
@@ -29,7 +31,8 @@ class Lane(wiring.Component):
     Members
     -------
     event : In(Event), valid : In(1), ready : Out(1)
-        Broadcast events.
+        Broadcast events. With lists in external memory there are beats instead, see
+        :class:`hw.fanout_stream.FanoutStream`: ``low, high : In(LaneBeat), to_low, to_high : In(1)``, and no ``load``.
     drain : In(Drain)
         Always obeyed at once; ``sums`` holds the row 3 cycles later. The scheduler drains a row only when all its sums
         are complete and nothing that adds to it is under way.
@@ -42,39 +45,29 @@ class Lane(wiring.Component):
 
     def __init__(self, config: CoreConfig):
         self._config = config
+        event, beat = Event(config), LaneBeat(config)
         super().__init__({
-            "event": In(Event(config)), "valid": In(1), "ready": Out(1),
+            **({"low": In(beat), "high": In(beat), "to_low": In(1), "to_high": In(1)} if config.streamed
+               else {"event": In(event), "valid": In(1), "load": In(LaneWrite(config))}),
+            "ready": Out(1),
             "drain": In(Drain(config)),
             "sums": Out(data.ArrayLayout(signed(config.acc_bits), len(GATES))),
             "inputs_passed": Out(2), "layers_passed": Out(config.marker_bits),
-            "load": In(LaneWrite(config)),
             "activity": Out(LaneActivity(config)),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.fanout = fanout = FanoutOnChip(config)
+        m.submodules.fanout = fanout = FanoutStream(config) if config.streamed else FanoutOnChip(config)
         m.submodules.multiplier = multiplier = Multiplier(signed(config.weight_bits), signed(config.value_bits))
         m.submodules.accumulators = accumulators = Accumulators(config)
 
-        # Buses to all lanes end in registers of each.
-        m.submodules.load_relay = load_relay = Relay(LaneWrite(config))
-        m.submodules.event_relay = event_relay = Relay(Event(config))
-        m.submodules.valid_relay = valid_relay = Relay(1)
-        load = load_relay.o
-        m.d.comb += [
-            load_relay.i.eq(self.load),
-            event_relay.i.eq(self.event),
-            valid_relay.i.eq(self.valid),
-            fanout.load_directory.eq(load.directory),
-            fanout.load_entry.eq(load.entry),
-            fanout.load_addr.eq(load.address),
-            fanout.load_data.eq(load.data),
-            fanout.event.eq(event_relay.o),
-            fanout.valid.eq(valid_relay.o),
-            self.ready.eq(fanout.ready),
-        ]
+        if config.streamed:
+            m.d.comb += [getattr(fanout, name).eq(getattr(self, name)) for name in ("low", "high", "to_low", "to_high")]
+        else:
+            self._connect_buses(m, fanout)
+        m.d.comb += self.ready.eq(fanout.ready)
 
         operation, advance = fanout.o, accumulators.i.ready
         target = accumulators.i.payload
@@ -122,3 +115,22 @@ class Lane(wiring.Component):
             self.activity.drain.eq(accumulators.drained),
         ]
         return m
+
+    def _connect_buses(self, m, fanout):
+        """Connect events and loading: buses to all lanes end in registers of each."""
+        config = self._config
+        m.submodules.load_relay = load_relay = Relay(LaneWrite(config))
+        m.submodules.event_relay = event_relay = Relay(Event(config))
+        m.submodules.valid_relay = valid_relay = Relay(1)
+        load = load_relay.o
+        m.d.comb += [
+            load_relay.i.eq(self.load),
+            event_relay.i.eq(self.event),
+            valid_relay.i.eq(self.valid),
+            fanout.load_directory.eq(load.directory),
+            fanout.load_entry.eq(load.entry),
+            fanout.load_addr.eq(load.address),
+            fanout.load_data.eq(load.data),
+            fanout.event.eq(event_relay.o),
+            fanout.valid.eq(valid_relay.o),
+        ]

@@ -8,7 +8,7 @@ from amaranth.lib import data, enum
 
 from golden.fixed import GATES
 from golden.image import Kind
-from hw.config import CoreConfig
+from hw.config import LIST_COUNT_BITS, CoreConfig
 from hw.word_check import STATE_CODE
 
 
@@ -77,7 +77,8 @@ class LayerDescription(data.StructLayout):
 class NetworkDescription(data.StructLayout):
     """The network that is loaded, as far as the sequencer and the broadcaster must know it.
 
-    Of a compact core also the number of sources, ``units_end``, which follows from the layers elsewhere.
+    Of a compact core also the number of sources, ``units_end``, which follows from the layers elsewhere. Of lists in
+    external memory how many beats each of the inputs' has if they are dense, else 0, and whether the readout is dense.
     """
 
     def __init__(self, config: CoreConfig):
@@ -85,5 +86,6 @@ class NetworkDescription(data.StructLayout):
             "inputs": config.source_bits + 1, "layer_count": config.layer_bits + 1, "readout": 1,
             "rows": config.row_bits + 1, "output_base": config.source_bits + 1, "outputs": 16,
             **({"units_end": config.source_bits + 1} if config.compact else {}),
+            **({"input_beats": LIST_COUNT_BITS, "dense_readout": 1} if config.streamed else {}),
             "layers": data.ArrayLayout(LayerDescription(config), config.layers),
         })  # fmt: skip

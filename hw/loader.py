@@ -11,11 +11,11 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.fixed import GATES
-from hw.config import CoreConfig
+from hw.config import LIST_ADDRESS_BITS, LIST_COUNT_BITS, CoreConfig
 from hw.delay import delay
 from hw.errors import Error
 from hw.load_bus import LoadKind, LoadWrite, NetworkDescription
-from hw.word_check import DESCRIPTION_BITS, NETWORK_FIELDS, Owner, RecordKind, WordCheck, memory_depths
+from hw.word_check import DESCRIPTION_BITS, Owner, RecordKind, WordCheck, memory_depths, network_fields
 from hw.word_crc import WordCrc
 
 
@@ -198,8 +198,10 @@ class Loader(wiring.Component):
         return m
 
     def _directory_word(self, low, high, found):
-        """Return what a lane keeps of a source's two words."""
+        """Return what is kept of a list's two words."""
         config = self._config
+        if config.streamed:
+            return Cat(low[:LIST_ADDRESS_BITS], high[:LIST_COUNT_BITS])
         start, forward, count = low[: config.entry_bits], high[:16], high[16:]
         middle, stop = (start + forward)[: config.entry_bits], (start + count)[: config.offset_bits]
         return Cat(start, middle, stop, found.has_forward, found.has_recurrent)
@@ -231,7 +233,7 @@ class Loader(wiring.Component):
             ),
             *(
                 (kind.network & is_there & (place == index) & ~found.network[name], Error.LOAD_CAPACITY, Detail.WORD)
-                for index, name in enumerate(NETWORK_FIELDS)
+                for index, name in enumerate(network_fields(self._config))
             ),
             (kind.layer & ~owner.layer, Error.LOAD_RANGE, Detail.SELECT),
             (
@@ -239,7 +241,11 @@ class Loader(wiring.Component):
                 Error.LOAD_CAPACITY,
                 Detail.WORD,
             ),
-            (kind.directory & writes_list & ~(is_there & owner.lane), Error.LOAD_RANGE, Detail.ADDRESS),
+            (
+                kind.directory & writes_list & ~(is_there & self._is_list(record, found)),
+                Error.LOAD_RANGE,
+                Detail.ADDRESS,
+            ),
             (kind.entry & ~(is_there & owner.lane & found.has_row), Error.LOAD_RANGE, Detail.ADDRESS),
             (kind.unit & ~(is_there & owner.cell), Error.LOAD_RANGE, Detail.ADDRESS),
             (kind.end & ~found.is_checksum, Error.LOAD_CHECKSUM, Detail.CHECKSUM),
@@ -248,6 +254,12 @@ class Loader(wiring.Component):
         fails = Cat(wrong for wrong, _, _ in faults).any()
         error, told = (reduce(or_, (Mux(fault[0], fault[k], 0) for fault in faults)) for k in (1, 2))
         return fails, error, told
+
+    def _is_list(self, record, found):
+        """Return whether there is a directory for a list's two words, and they fit into it."""
+        if self._config.streamed:
+            return record.owner.lane & ~record.low[LIST_ADDRESS_BITS:].any() & found.is_count
+        return record.owner.lane
 
     def _take_word(self, m, record, word, found, writes, describes, started):
         """Tell what is to be done with a data word, and where the next one goes."""
@@ -263,7 +275,7 @@ class Loader(wiring.Component):
             writes.eq(
                 record.inside
                 & (
-                    (kind.directory & record.offset & owner.lane)
+                    (kind.directory & record.offset & self._is_list(record, found))
                     | (kind.entry & owner.lane & found.has_row)
                     | (kind.unit & owner.cell)
                 )
@@ -293,7 +305,7 @@ class Loader(wiring.Component):
         network, word, address = self.network, write.data, address[:DESCRIPTION_BITS]
         layer = network.layers[write.select[: self._config.layer_bits]]
         with m.If(write.kind == LoadKind.NETWORK), m.Switch(address):
-            for index, name in enumerate(NETWORK_FIELDS):
+            for index, name in enumerate(network_fields(self._config)):
                 with m.Case(index):
                     m.d.sync += network[name].eq(word)
         with m.Else(), m.Switch(address):

@@ -35,6 +35,14 @@ class ReadBeat(data.StructLayout):
         super().__init__({"data": 8 * BEAT_BYTES, "last": 1})
 
 
+def read_signature(data_bits: int) -> dict[str, wiring.Member]:
+    """Return an AXI4 read port: addresses and lengths of bursts of type INCR, their size that of the bus, and data."""
+    return {
+        "ar": Out(stream.Signature(data.StructLayout({"addr": ADDRESS_BITS, "len": 8}))),
+        "r": In(stream.Signature(data.StructLayout({"data": data_bits, "resp": 2, "last": 1}))),
+    }
+
+
 class Axi4Read(wiring.Component):
     """Read runs of beats, one after the other.
 
@@ -63,11 +71,11 @@ class Axi4Read(wiring.Component):
     base : In(32), size : In(address_bits + 1)
         The window: its first byte, a multiple of a page, lower bits count as 0; its beats. Both stay while anything is
         under way.
-    ar : Out(stream.Signature({"addr": 32, "len": 8}))
-        Addresses and lengths of bursts as AXI4 has them; type INCR, size that of the bus.
-    r : In(stream.Signature({"data": data_bits, "resp": 2, "last": 1}))
+    ar : Out(stream.Signature({"addr", "len"})), r : In(stream.Signature({"data", "resp", "last"}))
+        See :func:`read_signature`.
     restart : In(1)
-        Forget all runs; taken up again once memory has answered all that was asked for. Clears the fault.
+        Forget all runs; taken up again once memory has answered all that was asked for. Clears the fault, but if memory
+        stays silent then, there is another one until it has answered.
     idle : Out(1)
         Nothing is under way, and nothing waits at ``o``.
     fault : Out(ReadFault), fault_address : Out(address_bits)
@@ -97,8 +105,7 @@ class Axi4Read(wiring.Component):
         super().__init__({
             "runs": In(stream.Signature(ReadRun(address_bits, count_bits))), "o": Out(stream.Signature(ReadBeat())),
             "base": In(ADDRESS_BITS), "size": In(address_bits + 1),
-            "ar": Out(stream.Signature(data.StructLayout({"addr": ADDRESS_BITS, "len": 8}))),
-            "r": In(stream.Signature(data.StructLayout({"data": data_bits, "resp": 2, "last": 1}))),
+            **read_signature(data_bits),
             "restart": In(1), "idle": Out(1), "fault": Out(ReadFault), "fault_address": Out(address_bits),
         })  # fmt: skip
 
@@ -180,16 +187,16 @@ class Axi4Read(wiring.Component):
             m.d.sync += under_way.eq(under_way - 1)
 
         # How long memory takes.
+        restarting = Signal()
         waits, patience = Signal(), Signal(range(self._timeout + 1), init=self._timeout)
         m.d.comb += waits.eq((self.ar.valid & ~self.ar.ready) | ((under_way != 0) & ~self.r.valid))
-        with m.If(~waits | stops):
+        with m.If(~waits | self.restart | (halted & ~restarting)):
             m.d.sync += patience.eq(self._timeout)
         with m.Elif(patience != 0):
             m.d.sync += patience.eq(patience - 1)
         m.d.comb += late.eq(patience == 0)
 
         # Faults, and the way back: when all is answered and dropped.
-        restarting = Signal()
         m.d.comb += [
             self.o.payload.eq(beats.o.payload),
             self.o.valid.eq(beats.o.valid & ~stops),
@@ -206,6 +213,9 @@ class Axi4Read(wiring.Component):
             m.d.sync += [restarting.eq(1), halted.eq(1), self.fault.eq(ReadFault.NONE)]
         with m.If(stops):
             m.d.sync += asking.eq(0)
-        with m.If(restarting & ~self.restart & self.idle):
-            m.d.sync += [restarting.eq(0), halted.eq(0)]
+        with m.If(restarting & ~self.restart):
+            with m.If(late):
+                m.d.sync += self.fault.eq(ReadFault.TIMEOUT)
+            with m.If(self.idle):
+                m.d.sync += [restarting.eq(0), halted.eq(0), self.fault.eq(ReadFault.NONE)]
         return m

@@ -109,6 +109,7 @@ class StreamSource:
         self.sent = 0  #: payloads accepted
         self._rng = rng or random.Random(random.random())
         self._queue: list[int] = []
+        self._dropping = False
         self._clock = dut.clk
         self._valid, self._ready = getattr(dut, f"{name}__valid"), getattr(dut, f"{name}__ready")
         self._payload = getattr(dut, f"{name}__payload")
@@ -119,6 +120,11 @@ class StreamSource:
     def send(self, *payloads: Any) -> None:
         """Queue payloads; see :func:`pack`."""
         self._queue += map(self._pack, payloads)
+
+    async def drop(self) -> None:
+        """Withdraw everything that was not accepted, as who resets the design does."""
+        self._dropping = True
+        await RisingEdge(self._clock)
 
     @property
     def sent_all(self) -> bool:
@@ -136,6 +142,10 @@ class StreamSource:
                 self._queue.pop(0)
                 self.sent += 1
                 valid = False
+                self._valid.value = 0
+            if self._dropping:
+                self._queue.clear()
+                self._dropping = valid = False
                 self._valid.value = 0
             if not valid and self._queue and self._rng.random() >= self.stall:
                 valid = True

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
 from golden.fanout import Compiled
+from golden.streamed import CompiledStream
+from hw.bus.axi4_read import BEAT_BYTES
 from hw.config import CoreConfig
 from hw.core import Core
 from hw.counters import Counters, counter_map
 from hw.errors import Error
 from hw.event import NULL_INDEX, RESTORE_FLAG, InputBeat, OutputBeat
 from hw.load_bus import LoadKind
+from tests.hw.axi4_memory import Memory
 from tests.hw.bench import StreamSink, StreamSource, start, wait_until
 from tests.hw.oracle import Step
 from tests.hw.pins import Pins
@@ -33,7 +36,16 @@ CONFIGS = {
         lanes=4, cell_units=1, rows=32, entries=1024, sources=128, layers=4, weight_bits=8, y_bits=9, value_bits=10,
         acc_bits=24, counters=False, compact=True,
     ),
+    "streamed": CoreConfig(
+        lanes=4, cell_units=2, queue_depth=8, rows=64, sources=128, layers=4, weight_bits=8, y_bits=9, value_bits=10,
+        acc_bits=24, gap_bits=5, lists=128,
+    ),
+    "streamed-far": CoreConfig(
+        lanes=6, cell_units=1, queue_depth=16, rows=64, sources=128, layers=4, weight_bits=4, y_bits=13, value_bits=17,
+        acc_bits=28, split_banks=True, hops=3, gap_bits=4, lists=128, port_bits=64,
+    ),
 }  # fmt: skip
+LIST_BASE = 0x4000_0000
 STATE_LATENCY = 5  #: out of distributed RAM
 SETTLE = 8  #: cycles until ``idle`` knows of a beat that was just taken; the counts of a step lag as far behind it
 
@@ -64,7 +76,15 @@ class CoreBench:
     records : (events, macs), a list of counts each, of each step
     """
 
-    def __init__(self, dut, *, input_stall: float = 0.0, output_stall: float = 0.0):
+    def __init__(
+        self,
+        dut,
+        *,
+        input_stall: float = 0.0,
+        output_stall: float = 0.0,
+        memory_latency: int = 20,
+        memory_stall: float = 0.1,
+    ):
         self.config = CONFIGS[cocotb.plusargs["config"]]
         self.pins = Pins(dut, Core(self.config))
         self.source = StreamSource(dut, "i", InputBeat(self.config), stall=input_stall)
@@ -73,6 +93,12 @@ class CoreBench:
         self.records: list[tuple[list[int], list[int]]] = []
         self._dut = dut
         self._step = dut.step
+        if self.config.streamed:
+            self.beats = b""
+            self.memory = Memory(
+                dut, self.pins, self._beat, range(LIST_BASE, LIST_BASE), data_bits=self.config.port_bits,
+                burst_beats=16, latency=memory_latency, stall=memory_stall,
+            )  # fmt: skip
         self._updates = [getattr(dut, f"updates__{unit}") for unit in range(self.config.cell_units)]
 
     async def start(self) -> None:
@@ -102,13 +128,27 @@ class CoreBench:
                 await self.pins.cycle(load__valid=0)
         await self.pins.cycle(load__valid=0)
 
-    async def load(self, compiled: Compiled, *, gaps: float = 0.0) -> None:
+    def _beat(self, address: int) -> int:
+        return int.from_bytes(self.beats[address - LIST_BASE :][:BEAT_BYTES], "little")
+
+    def place_lists(self, beats: np.ndarray) -> None:
+        """Write lists, uint64 (beats, 2), to external memory, and tell the core the window."""
+        self.beats = beats.astype("<u8").tobytes()
+        self.memory.window = range(LIST_BASE, LIST_BASE + len(self.beats))
+        self.pins.set(list_base=LIST_BASE, list_size=len(beats))
+
+    async def load(self, compiled: Compiled | CompiledStream, *, gaps: float = 0.0) -> None:
+        if self.config.streamed:
+            self.place_lists(compiled.lists.beats)
         await self.write(compiled.words, gaps=gaps)
         await self.wait_idle()
         assert self.pins.get("loaded") and self.error() == Error.NONE
 
     def error(self) -> Error:
         return Error(self.pins.get("error"))
+
+    async def wait_for(self, condition: Callable[[], bool], timeout: int) -> None:
+        await wait_until(self._dut.clk, condition, timeout=timeout)
 
     async def wait_idle(self, timeout: int = 20_000) -> None:
         await wait_until(self._dut.clk, lambda: self.pins.get("idle") and self.source.sent_all, timeout=timeout)
@@ -176,7 +216,7 @@ class CoreBench:
             values[name] = self.pins.get("counter")
         return values
 
-    async def read_states(self, compiled: Compiled) -> dict[int, tuple[int, int]]:
+    async def read_states(self, compiled: Compiled | CompiledStream) -> dict[int, tuple[int, int]]:
         """Return (h, fires) of each unit by its source."""
         states = {}
         for cell, address, source in unit_places(compiled):
@@ -187,7 +227,7 @@ class CoreBench:
             states[source] = state.h, state.fires
         return states
 
-    async def restore(self, compiled: Compiled, h: dict[int, int], y: dict[int, int]) -> None:
+    async def restore(self, compiled: Compiled | CompiledStream, h: dict[int, int], y: dict[int, int]) -> None:
         """Write the state of every unit: h through the load port, y as events."""
         for cell, address, source in unit_places(compiled):
             await self.write([LoadKind.STATE.value << 24 | cell << 16 | 1, address, h[source] & 0xFFFF])
@@ -195,7 +235,7 @@ class CoreBench:
         await self.source.wait()
 
 
-def unit_places(compiled: Compiled) -> list[tuple[int, int, int]]:
+def unit_places(compiled: Compiled | CompiledStream) -> list[tuple[int, int, int]]:
     """Return cell unit, unit address and source of every EGRU unit."""
     image = compiled.image
     first, count = compiled.network.inputs, sum(layer.units for layer in compiled.network.layers)
@@ -207,12 +247,11 @@ def unit_places(compiled: Compiled) -> list[tuple[int, int, int]]:
     ]
 
 
-def image_lane_bits(compiled: Compiled) -> int:
-    image = compiled.image
-    return (image.count.shape[0] // image.present.shape[0] - 1).bit_length()
+def image_lane_bits(compiled: Compiled | CompiledStream) -> int:
+    return (compiled.placement.lanes // compiled.image.present.shape[0] - 1).bit_length()
 
 
-def readout_base(compiled: Compiled) -> int:
+def readout_base(compiled: Compiled | CompiledStream) -> int:
     """Return the first row of the readout, or the number of rows without one."""
     image = compiled.image
     return image.layers[-1].base if image.readout else image.row_count

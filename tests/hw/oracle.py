@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.fanout import Compiled, CompileError, compile
+from golden.fanout import Compiled, CompileError
 from golden.macs import theoretical_events, theoretical_macs
 from golden.network import FixedNetwork
 from golden.reference import Oracle
+from golden.streamed import CompiledStream
 from hw.config import CoreConfig
 from tests.networks import random_fixed_network, random_inputs
 
@@ -22,7 +23,7 @@ ACTIVITIES = (0.0, 0.05, 0.3, 1.0)
 class Case:
     """A network compiled for a configuration, and sequences for it, int64 (steps, inputs) each."""
 
-    compiled: Compiled
+    compiled: Compiled | CompiledStream
     sequences: list[np.ndarray]
 
     @property
@@ -34,13 +35,14 @@ def draw_case(
     rng: np.random.Generator, config: CoreConfig, *, units_max: int = 128, steps_max: int = 5, sequences: int = 3
 ) -> Case:
     """Draw a network of any kind that fits a configuration, and sequences of unequal length."""
+    outputs_max = 12 * config.lanes if config.streamed else 12  # several rows of the readout
     while True:
         layers = np.minimum(2 ** rng.uniform(0, 8, rng.integers(1, config.layers)), units_max).astype(int).tolist()
         network = random_fixed_network(
             rng,
             inputs=int(rng.integers(1, 65)),
             layers=layers,
-            outputs=int(rng.integers(1, 13)) if rng.random() < 0.6 else None,
+            outputs=int(rng.integers(1, outputs_max + 1)) if rng.random() < 0.6 else None,
             weight_density=float(rng.choice(DENSITIES)),
             weight_bits=config.weight_bits,
             y_bits=config.y_bits,
@@ -49,7 +51,7 @@ def draw_case(
             uneven=bool(rng.random() < 0.5),
         )
         try:
-            compiled = compile(network, config.capacity)
+            compiled = config.compile(network)
         except CompileError:
             continue  # too large, or its sums too wide: draw again
         lengths = rng.integers(1, steps_max + 1, rng.integers(1, sequences + 1))

@@ -10,7 +10,11 @@ from hw.event import EventKind, ListPart
 from tests.networks import random_fixed_network
 
 LANES = 4
-CONFIG = CoreConfig(lanes=LANES, cell_units=1, rows=64, entries=256, sources=128, layers=3, value_bits=9, acc_bits=24)
+GAP_BITS = 5
+CONFIG = CoreConfig(
+    lanes=LANES, cell_units=1, queue_depth=8, rows=64, sources=128, layers=3, value_bits=9, acc_bits=24,
+    gap_bits=GAP_BITS, lists=128,
+)  # fmt: skip
 
 
 class Lists:
@@ -25,6 +29,7 @@ class Lists:
         sizes = [self.network.inputs, *(layer.units for layer in self.network.layers)]
         self.group = np.repeat(np.arange(3), sizes)
         self.boundaries = [placement.base[0], *placement.base[1:]]  #: of each group of sources
+        self.first_unit = np.cumsum(sizes)[:-1].tolist()  #: of each layer
         self.boundary = np.array(self.boundaries)[self.group]
         self.of = np.repeat(np.arange(self.network.source_count), self.lists.count)
         self.entries = decode(self.lists)

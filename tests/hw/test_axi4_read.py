@@ -181,10 +181,14 @@ async def gives_up_a_memory_that_does_not_answer(dut, kind, after):
     await setup.faults(ReadFault.TIMEOUT)
     await setup.pins.cycle(restart=1)
     await setup.pins.cycle(restart=0)
+    await setup.cycles(TIMEOUT // 2)
+    assert setup.pins.get("fault") == ReadFault.NONE
     await setup.cycles(3 * TIMEOUT)
+    assert setup.pins.get("fault") == ReadFault.TIMEOUT  # again
     setup.beats.received.clear()
     setup.memory.silent = False  # what it owes comes now, and is dropped
     await setup.reads(random_run())
+    assert setup.pins.get("fault") == ReadFault.NONE
 
 
 @cocotb.test()

@@ -1,6 +1,7 @@
 """Walking beats: every entry of every list becomes one operation, whatever its format and however the lane stalls."""
 
 import random
+from dataclasses import replace
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -14,11 +15,11 @@ from tests.hw.pins import Pins, Together
 from tests.hw.streamed_lists import CONFIG, Lists
 
 LANE = 2  #: the one that is walked
-KINDS = {f"gaps_{gap}": gap for gap in GAP_BITS}
+KINDS = {f"gaps_{gap}": replace(CONFIG, gap_bits=gap) for gap in GAP_BITS}
 
 
 def walkers():
-    return Together(**{name: BeatWalker(CONFIG, gap_bits=gap) for name, gap in KINDS.items()})
+    return Together(**{name: BeatWalker(config) for name, config in KINDS.items()})
 
 
 def marker():
@@ -35,8 +36,8 @@ def marker():
     sink_stall=STALLS[::2],
 )  # fmt: skip
 async def walks_every_entry(dut, kind, density, dense, source_stall, sink_stall):
-    lists = Lists(KINDS[kind], dense, density)
-    pins = Pins(dut, BeatWalker(CONFIG, gap_bits=KINDS[kind]), f"{kind}__")
+    lists = Lists(KINDS[kind].gap_bits, dense, density)
+    pins = Pins(dut, BeatWalker(KINDS[kind]), f"{kind}__")
     source = StreamSource(dut, f"{kind}__i", pins.shape("i__payload"), stall=source_stall)
     sink = OperationSink(dut, kind, pins, stall=sink_stall)
     await start(dut)
@@ -62,8 +63,8 @@ async def walks_every_entry(dut, kind, density, dense, source_stall, sink_stall)
 @cocotb.parametrize(kind=list(KINDS))
 async def leaves_no_bubble(dut, kind):
     """Where no part is left out and the lane is always ready, beats take a cycle a slot up to their last weight."""
-    lists = Lists(KINDS[kind], (False, False), 0.3)
-    pins = Pins(dut, BeatWalker(CONFIG, gap_bits=KINDS[kind]), f"{kind}__")
+    lists = Lists(KINDS[kind].gap_bits, (False, False), 0.3)
+    pins = Pins(dut, BeatWalker(KINDS[kind]), f"{kind}__")
     source = StreamSource(dut, f"{kind}__i", pins.shape("i__payload"))
     sink = OperationSink(dut, kind, pins)
     await start(dut)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from golden.fanout import required
+from golden.streamed import required_streamed
 from hw.config import CoreConfig
 from tests.networks import random_fixed_network
 
@@ -71,6 +72,35 @@ def test_limits_of_a_compact_core(choice, message):
         CoreConfig(**COMPACT | choice)
 
 
+STREAMED = {"lanes": 16, "gap_bits": 5, "lists": 512}
+
+
+@pytest.mark.parametrize(
+    "choice, message",
+    [
+        ({"gap_bits": 7}, "gap_bits is 7; it must be 0, 4, 5 or 6"),
+        ({"gap_bits": 0}, "lists is 512; it must be 0 where gap_bits is 0, as lists are on chip then"),
+        ({"lists": 0}, "lists is 0; it must be from 1 to 32768 where gap_bits is not 0"),
+        ({"rows": 513}, "rows is 513; it must be from 1 to 512 where gap_bits is not 0"),
+        ({"port_bits": 32}, "port_bits is 32; it must be 64 or 128"),
+        ({"forwarding": True}, "forwarding is True; it must be False where gap_bits is not 0"),
+        ({**COMPACT}, "compact is True; it must be False where gap_bits is not 0"),
+    ],
+)
+def test_limits_of_lists_in_external_memory(choice, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        CoreConfig(**STREAMED | choice)
+
+
+def test_fitting_lists_in_external_memory():
+    network = random_fixed_network(np.random.default_rng(0), inputs=30, layers=[40, 33], outputs=70, weight_density=0.1)
+    config = CoreConfig.fitting(network, 4, cell_units=1, streamed=True)
+    needs = required_streamed(network, 4)
+    assert (config.gap_bits, config.lists, config.rows) == (needs["gap_bits"], 128, 32)
+    assert needs["lists"] == 103 and needs["rows"] == 10 + 9 + 5  # of four outputs each
+    assert config.compile(network).image.config_id == config.config_id
+
+
 def test_lists_and_directory_of_a_compact_lane_share_a_memory():
     assert CoreConfig(**COMPACT, entries=16384 - 4 * 256, sources=256).list_bits == 14
     assert CoreConfig(**COMPACT, entries=16384 - 4 * 256 + 1, sources=256).list_bits == 15
@@ -131,13 +161,15 @@ def test_every_parameter_changes_the_identity():
     changes = {
         "lanes": 4, "cell_units": 4, "queue_depth": 8, "rows": 33, "entries": 2049, "sources": 255, "layers": 3,
         "weight_bits": 4, "y_bits": 9, "value_bits": 10, "acc_bits": 25, "split_banks": True, "forwarding": True,
-        "counters": False, "hops": 2, "distributed_cells": True, "compact": True,
+        "counters": False, "hops": 2, "distributed_cells": True, "compact": True, "gap_bits": 4, "lists": 7,
+        "port_bits": 64,
     }  # fmt: skip
     assert set(changes) == set(base.__dataclass_fields__)
     identities = {base.config_id}
     for name, value in changes.items():
         others = {
-            "y_bits": {"value_bits": 12}, "compact": {"cell_units": 1, "counters": False}
+            "y_bits": {"value_bits": 12}, "compact": {"cell_units": 1, "counters": False}, "gap_bits": {"lists": 2},
+            "lists": {"gap_bits": 4}, "port_bits": {"gap_bits": 4, "lists": 2},
         }.get(name, {})  # fmt: skip
         identities.add(replace(base, **{name: value}, **others).config_id)
     assert len(identities) == 1 + len(changes)
@@ -148,6 +180,7 @@ def test_every_parameter_changes_the_identity():
 def test_identities_outlast_new_options():
     """Images compiled before there was an option still load."""
     assert CoreConfig().config_id == 0x99E0CA1D
+    assert CoreConfig(**STREAMED).config_id != CoreConfig(lanes=16).config_id
     assert CoreConfig(**COMPACT).config_id == 0xDD8D9AF0
 
 

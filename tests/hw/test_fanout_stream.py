@@ -10,6 +10,7 @@ from cocotb.triggers import RisingEdge
 
 from hw.beat_spreader import BeatSpreader
 from hw.bus.axi4_read import BEAT_BYTES, Axi4Read, ReadFault
+from hw.config import LIST_ADDRESS_BITS, LIST_COUNT_BITS
 from hw.event import EventKind
 from hw.fanout_stream import FanoutStream
 from hw.list_fetch import ListFetch
@@ -17,10 +18,8 @@ from tests.hw.axi4_memory import Memory
 from tests.hw.bench import start
 from tests.hw.operations import OperationSink
 from tests.hw.pins import Pins
-from tests.hw.streamed_lists import CONFIG, LANES, Lists
+from tests.hw.streamed_lists import CONFIG, GAP_BITS, LANES, Lists
 
-GAP_BITS, DEPTH = 5, 8
-ADDRESS_BITS, COUNT_BITS = 16, 9
 BUS = {"data_bits": 128, "burst_beats": 16}
 BASE = 0x8000_0000
 PATIENCE = 20_000  #: cycles, more than any wait takes
@@ -30,16 +29,16 @@ class Chain(wiring.Component):
     """Fetch, read master, spreader and lanes, connected as in a core."""
 
     def __init__(self):
-        self.fetch = ListFetch(CONFIG, address_bits=ADDRESS_BITS, count_bits=COUNT_BITS)
-        self.read = Axi4Read(address_bits=ADDRESS_BITS, count_bits=COUNT_BITS, timeout=1000, **BUS)
-        self.spreader = BeatSpreader(CONFIG, count_bits=COUNT_BITS)
-        self.lanes = [FanoutStream(CONFIG, gap_bits=GAP_BITS, depth=DEPTH) for _ in range(LANES)]
+        self.fetch = ListFetch(CONFIG)
+        self.read = Axi4Read(address_bits=LIST_ADDRESS_BITS, count_bits=LIST_COUNT_BITS, timeout=1000, **BUS)
+        self.spreader = BeatSpreader(CONFIG)
+        self.lanes = [FanoutStream(CONFIG) for _ in range(LANES)]
         ports = self.fetch.signature.members, self.read.signature.members
         names = ("event", "valid", "ready", "format", "write_en", "write_addr", "write_data")
         super().__init__({
             **{name: ports[0][name] for name in names},
             **{name: ports[1][name] for name in ("ar", "r", "base", "size", "fault", "idle")},
-            "lost": Out(1),
+            "lost": Out(1), "lost_address": Out(LIST_ADDRESS_BITS),
             **{
                 f"lane_{k}__{name}": member
                 for k, lane in enumerate(self.lanes)
@@ -61,6 +60,7 @@ class Chain(wiring.Component):
             self.fault.eq(read.fault),
             self.idle.eq(read.idle),
             self.lost.eq(spreader.fault),
+            self.lost_address.eq(spreader.fault_address),
             spreader.format.eq(self.format),
         ]
         wiring.connect(m, fetch.runs, read.runs)
@@ -91,7 +91,7 @@ def format_of(lists):
         "inputs": network.inputs, "dense_inputs": form.dense_inputs,
         "input_beats": int(lists.lists.count[0]) if form.dense_inputs else 0, "dense_readout": form.dense_readout,
         "readout_base": lists.lists.readout_base, "row_count": lists.placement.row_count,
-        "boundary": [*lists.boundaries, *[0] * (CONFIG.groups + 1 - len(lists.boundaries))],
+        "first_unit": lists.first_unit[1:] + [(2 << CONFIG.source_bits) - 1], "boundary": [*lists.boundaries[1:], 0],
     }  # fmt: skip
 
 
@@ -113,11 +113,10 @@ class Setup:
 
     async def load(self):
         lists = self.lists.lists
-        for source in range(len(lists.count)):
+        unlisted = lists.inputs if lists.format.dense_inputs else 0
+        for source in range(unlisted, len(lists.count)):
             place = {"address": int(lists.first[source]), "beats": int(lists.count[source])}
-            if lists.format.dense_inputs and source < lists.inputs:
-                place = {"address": 0x5555, "beats": 0}  # not looked at
-            await self.pins.cycle(write_en=1, write_addr=source, write_data=place)
+            await self.pins.cycle(write_en=1, write_addr=source - unlisted, write_data=place)
         await self.pins.cycle(write_en=0)
 
     async def send(self, event, stall):
@@ -212,7 +211,8 @@ async def nothing_goes_to_a_row_that_there_is_not(dut):
     await setup.send(marker(), 0)
     for _ in range(1000):
         await RisingEdge(dut.clk)
-    assert setup.pins.get("lost") and [sink.received for sink in setup.sinks] == expected
+    assert setup.pins.get("lost") and setup.pins.get("lost_address") == lists.lists.first[bad]
+    assert [sink.received for sink in setup.sinks] == expected
 
 
 def test_fanout_stream(simulate):
