@@ -41,7 +41,8 @@ def fit_logic(measured: Sequence[Measured], resource: str, like: Coefficients | 
         expected = np.array([(like or {}).get(component, {}).get(name, 0.0) for name in names])
         a, b = _with_damping(a / scale, b, expected * scale)
         fitted = LinearRegression(positive=True, fit_intercept=False).fit(a, b).coef_ / scale
-        found[component] = {name: round(float(value), 4) for name, value in zip(names, fitted, strict=True)}
+        of_component = found.setdefault(component, {})
+        of_component |= {name: round(float(value), 4) for name, value in zip(names, fitted, strict=True)}
     return found
 
 

@@ -25,6 +25,8 @@ from hw.counters import counter_map
 from hw.errors import Error
 from hw.event import NULL_INDEX, InputBeat, OutputBeat, UnitUpdate
 from hw.step_counts import StepRecord
+from sim.memories import IDEAL, DramMemory, ExternalMemory, Fault, pack
+from sim.memory_model import Counts
 from sim.verilate import SimulationError, compile_core
 
 MODES = ("stream", "stepwise", "isolated")
@@ -51,6 +53,8 @@ class RunResult:
         Processor time that the simulation of these cycles took; loading is not in it.
     error, detail
         The first error that the core met.
+    memory : dict
+        What external memory counted, by the names of :class:`sim.memory_model.Counts`; all 0 without one.
     """
 
     outputs: np.ndarray
@@ -61,6 +65,7 @@ class RunResult:
     seconds: float
     error: Error
     detail: int
+    memory: dict[str, int]
 
     @property
     def speed(self) -> float:
@@ -106,6 +111,10 @@ class Simulator:
         vcd: str | os.PathLike[str] | None = None,
         max_cycles: int = 1 << 62,
         progress: Callable[[int, int], None] | None = None,
+        lists: np.ndarray | None = None,
+        memory: ExternalMemory = IDEAL,
+        core_mhz: float = 100.0,
+        faults: Sequence[Fault] = (),
     ) -> RunResult:
         """Load an image and run sequences, one after the other.
 
@@ -128,6 +137,14 @@ class Simulator:
             Give up after so many.
         progress : function of (steps, cycles), optional
             Called now and then.
+        lists : uint64 (beats, 2)
+            Of a core with lists in external memory: what is in it, from byte 0 on.
+        memory : IdealMemory or DramMemory
+            How fast it is.
+        core_mhz : float
+            Clock of the core, beside which that of the memory runs.
+        faults : sequence of Fault
+            What goes wrong in it.
 
         Raises
         ------
@@ -142,10 +159,17 @@ class Simulator:
         image = np.ascontiguousarray(image, np.uint32)
         stalls = [_stall_pattern(stall, seed) for seed, stall in enumerate((input_stall, output_stall))]
         counters = counter_map(self.config) if self.config.counters else {}
+        external = None
+        if self.config.streamed:
+            if lists is None:
+                raise ValueError("lists is None; a core with lists in external memory needs them")
+            if isinstance(memory, DramMemory) and lists.nbytes > memory.size:
+                raise ValueError(f"lists take {lists.nbytes:,} bytes, {memory.name} has {memory.size:,}")
+            external = pack(memory, core_mhz=core_mhz, data_bits=self.config.port_bits, faults=faults), lists
         settings = [MODES.index(mode), trace_updates, max_cycles, PATIENCE, steps, len(counters)]
         with tempfile.TemporaryDirectory() as folder:
             job, answer = Path(folder, "job"), Path(folder, "answer")
-            write_job(job, settings, image, beats, stalls)
+            write_job(job, settings, image, beats, stalls, external)
             command = [str(self.executable), str(job), str(answer), *([os.fspath(vcd)] if vcd else [])]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
                 for line in process.stdout:
@@ -159,12 +183,18 @@ class Simulator:
 
 
 def write_job(
-    path: Path, settings: Sequence[int], image: np.ndarray, beats: np.ndarray, stalls: Sequence[np.ndarray]
+    path: Path,
+    settings: Sequence[int],
+    image: np.ndarray,
+    beats: np.ndarray,
+    stalls: Sequence[np.ndarray],
+    external: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
-    """Write the job that the harness reads."""
-    header = [*settings, len(image), len(beats), *map(len, stalls)]
+    """Write the job that the harness reads; ``external``: the numbers of external memory, and its content."""
+    memory, lists = external or (np.zeros(0, np.uint64), np.zeros((0, 2), np.uint64))
+    header = [*settings, len(image), len(beats), *map(len, stalls), len(memory), lists.nbytes]
     with path.open("wb") as file:
-        for array in (np.array(header, np.uint64), beats, image, *stalls):
+        for array in (np.array(header, np.uint64), beats, image, *stalls, memory, lists):
             file.write(array.tobytes())
 
 
@@ -262,6 +292,7 @@ def read_answer(config: CoreConfig, file: BinaryIO, steps: int, beats: int, coun
         rows, size = map(int, take(np.uint64, 2))
         sections.append(take(np.uint32, size).reshape(rows, -1 if rows else 0))
     outputs, records, updates = sections
+    memory = take(np.uint64, len(Counts._fields)).tolist()
 
     table = np.zeros(steps, [
         ("events", np.int64, config.groups), ("macs", np.int64, config.groups),
@@ -285,6 +316,7 @@ def read_answer(config: CoreConfig, file: BinaryIO, steps: int, beats: int, coun
         seconds=microseconds * 1e-6,
         error=error,
         detail=detail,
+        memory=dict(zip(Counts._fields, memory, strict=True)),
     )
 
 

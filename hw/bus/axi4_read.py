@@ -63,7 +63,7 @@ class Axi4Read(wiring.Component):
     outstanding : int
         Bursts that may be under way, a power of two, 2 or more.
     timeout : int
-        Cycles that memory may take for the next answer, or to accept an address.
+        Cycles in which memory may neither answer nor accept an address, while something waits for it.
 
     Members
     -------
@@ -187,10 +187,13 @@ class Axi4Read(wiring.Component):
             m.d.sync += under_way.eq(under_way - 1)
 
         # How long memory takes.
-        restarting = Signal()
+        restarting, moves = Signal(), Signal()
         waits, patience = Signal(), Signal(range(self._timeout + 1), init=self._timeout)
-        m.d.comb += waits.eq((self.ar.valid & ~self.ar.ready) | ((under_way != 0) & ~self.r.valid))
-        with m.If(~waits | self.restart | (halted & ~restarting)):
+        m.d.comb += [
+            waits.eq((self.ar.valid & ~self.ar.ready) | ((under_way != 0) & ~self.r.valid)),
+            moves.eq((self.ar.valid & self.ar.ready) | takes),
+        ]
+        with m.If(~waits | moves | self.restart | (halted & ~restarting)):
             m.d.sync += patience.eq(self._timeout)
         with m.Elif(patience != 0):
             m.d.sync += patience.eq(patience - 1)

@@ -20,6 +20,7 @@
 
 #include "Vharness_top.h"
 #include "bits.h"
+#include "memory.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
@@ -107,6 +108,8 @@ struct Job {
   std::vector<uint32_t> image;
   std::vector<uint64_t> beats;
   std::vector<uint8_t> input_stall, output_stall;  // repeated for ever
+  std::vector<uint64_t> memory;                    // its parameters; none where lists are on chip
+  std::vector<uint8_t> lists;                      // its content
 
   explicit Job(const char* path) {
     Reader reader(path);
@@ -118,17 +121,32 @@ struct Job {
     counters = reader.number();
     const uint64_t words = reader.number(), beat_count = reader.number();
     const uint64_t input_period = reader.number(), output_period = reader.number();
+    const uint64_t memory_numbers = reader.number(), list_bytes = reader.number();
     beats = reader.array<uint64_t>(beat_count);
     image = reader.array<uint32_t>(words);
     input_stall = reader.array<uint8_t>(input_period);
     output_stall = reader.array<uint8_t>(output_period);
+    memory = reader.array<uint64_t>(memory_numbers);
+    lists = reader.array<uint8_t>(list_bytes);
+  }
+
+  egret::MemoryParameters memory_parameters() const {
+    egret::MemoryParameters parameters{};
+    if (memory.empty()) parameters.data_bits = 128, parameters.queue = 1;  // nobody asks it for anything
+    else if (const char* wrong = parameters.read(memory.data(), memory.size())) fail(wrong);
+    return parameters;
   }
 };
 
 class Bench {
  public:
   Bench(Job job, VerilatedContext& context, const char* trace_path)
-      : job_(std::move(job)), core_(&context), trace_path_(trace_path) {
+      : job_(std::move(job)), core_(&context), trace_path_(trace_path),
+        memory_(job_.memory_parameters(), job_.lists.data(), job_.lists.size()) {
+#if EGRET_STREAMED
+    core_.list_base = 0;
+    core_.list_size = job_.lists.size() / egret::kPieceBytes;
+#endif
 #if VM_TRACE
     context.traceEverOn(true);
     core_.trace(&trace_, 99);
@@ -144,6 +162,7 @@ class Bench {
     tick();
     core_.clear_counters = 0;
     start_ = cycle_;
+    memory_before_ = memory_.counts();
 #if VM_TRACE
     if (trace_path_) trace_.open(trace_path_);  // a waveform of the loading would be long, and tell little
 #endif
@@ -165,6 +184,7 @@ class Bench {
       counters_.clear();
       outputs_ = records_ = updates_ = {};
       start_ = cycle_;
+      memory_before_ = memory_.counts();
       status = go();
       write(stdout, status);
     }
@@ -196,11 +216,24 @@ class Bench {
     std::fwrite(times_.data(), sizeof(StepTimes), times_.size(), file);
     std::fwrite(counters_.data(), sizeof(uint64_t), counters_.size(), file);
     for (const Rows* rows : {&outputs_, &records_, &updates_}) rows->write(file);
+    egret::MemoryCounts counts = memory_.counts();
+    counts -= memory_before_;
+    std::fwrite(&counts, sizeof(counts), 1, file);
     std::fflush(file);
   }
 
   // Let the inputs of this cycle settle; outputs can be read after it.
   void settle() {
+#if EGRET_STREAMED
+    core_.ar_ready = memory_.ar_ready();
+    core_.r_valid = memory_.r_valid();
+    if (memory_.r_valid()) {
+      const egret::Memory::Transfer& transfer = memory_.r();
+      constexpr int kWords = kPortBits / 32;
+      for (int i = 0; i < kWords; ++i) core_.r_payload[i] = transfer.words[i];
+      core_.r_payload[kWords] = transfer.response | transfer.last << 2;
+    }
+#endif
     core_.clk = 0;
     core_.eval();
 #if VM_TRACE
@@ -208,6 +241,12 @@ class Bench {
 #endif
   }
   void clock() {
+#if EGRET_STREAMED
+    if (core_.ar_valid && memory_.ar_ready())
+      memory_.ar(static_cast<uint32_t>(core_.ar_payload), static_cast<uint8_t>(core_.ar_payload >> 32));
+    if (core_.r_ready && memory_.r_valid()) memory_.r_taken();
+    memory_.tick();
+#endif
     core_.clk = 1;
     core_.eval();
 #if VM_TRACE
@@ -324,6 +363,8 @@ class Bench {
   std::vector<StepTimes> times_;
   std::vector<uint64_t> counters_;
   Rows outputs_, records_, updates_;
+  egret::Memory memory_;
+  egret::MemoryCounts memory_before_{};  // what was counted before start_
 };
 
 }  // namespace

@@ -50,9 +50,10 @@ def test_what_is_measured_goes_before_what_is_expected():
     measured = list(measured_cores())
     told = fit_logic(measured, "LUT")
     expected = {component: {name: value + 1 for name, value in each.items()} for component, each in told.items()}
-    expected["host link"] = {"one": 7.0}  # there is none in these cores
+    expected["host link"] = {"one": 7.0}  # there is none in these cores,
+    expected["around it"]["board"] = 5.0  # nor any board
     found = fit_logic(measured, "LUT", expected)
-    assert found["host link"] == {"one": 7.0}
+    assert found["host link"] == {"one": 7.0} and found["around it"]["board"] == 5.0
     for point, figures in measured:
         blocks = inventory(point.config, "ecp5", host_link=False)
         for component, measures in sizes(point.config, blocks, host_link=False).items():

@@ -10,6 +10,7 @@ import pytest
 from hw.config import CoreConfig
 from hw.errors import Error
 from hw.event import NULL_INDEX
+from sim.memories import DDR3_800, IDEAL, SDR_133, ideal
 from sim.simulator import Simulator
 from tests.hw.oracle import draw_case, expect
 
@@ -43,6 +44,33 @@ CONFIGS = [
         (16, 4, 16, 32, 2048, 4, 15, 16, 26, False, False, 3),
     )
 ]
+#: With lists in external memory.
+STREAMED = [
+    CoreConfig(
+        lanes=lanes,
+        cell_units=cell_units,
+        queue_depth=depth,
+        rows=rows,
+        sources=512,
+        layers=4,
+        weight_bits=weight_bits,
+        y_bits=y_bits,
+        value_bits=value_bits,
+        acc_bits=acc_bits,
+        split_banks=split,
+        hops=hops,
+        gap_bits=gap_bits,
+        lists=512,
+        port_bits=port_bits,
+    )  # fmt: skip
+    for lanes, cell_units, depth, rows, weight_bits, y_bits, value_bits, acc_bits, split, hops, gap_bits, port_bits in (
+        (1, 1, 16, 200, 8, 8, 9, 24, False, 1, 6, 64),
+        (5, 1, 32, 96, 8, 14, 15, 30, True, 2, 4, 128),
+        (16, 2, 8, 48, 8, 10, 17, 30, False, 1, 5, 128),
+        (32, 4, 16, 32, 4, 15, 16, 26, True, 3, 5, 64),
+    )
+]
+MEMORIES = (ideal(1), IDEAL, DDR3_800, SDR_133)
 
 
 def check(case, result):
@@ -76,13 +104,17 @@ def check(case, result):
         for name in ("events", "macs"):
             assert counters[f"{name}_{group}"] == sum(getattr(step, name)[group] for step in steps)
             assert counters[f"step_{name}_{group}"] == getattr(steps[-1], name)[group]
-    lanes = case.compiled.image.count.shape[0]
+    lanes = case.compiled.placement.lanes
     assert sum(counters[f"lane_{lane}_busy"] for lane in range(lanes)) == sum(sum(step.macs) for step in steps)
     assert counters["steps"] == len(steps)
     assert counters["silent_fires"] == sum(step.silent_fires for step in steps)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.lanes}-lanes-{config.cell_units}-cells")
+@pytest.mark.parametrize(
+    "config",
+    CONFIGS + STREAMED,
+    ids=lambda config: f"{config.lanes}-lanes-{config.cell_units}-cells{'-streamed' * config.streamed}",
+)
 def test_random_networks(config, request):
     seed = request.config.getoption("--seed")
     simulator = Simulator(config)
@@ -91,9 +123,13 @@ def test_random_networks(config, request):
         case = draw_case(rng, config)
         stalls = rng.choice((0.0, 0.0, 0.3, 0.9), 2)
         mode = str(rng.choice(("stream", "stream", "stepwise")))
+        external = {}
+        if config.streamed:
+            memory = MEMORIES[rng.integers(len(MEMORIES))]
+            external = {"lists": case.compiled.lists.beats, "memory": memory, "core_mhz": int(rng.integers(20, 300))}
         result = simulator.run(
             case.compiled.words, case.sequences, mode=mode, trace_updates=True,
-            input_stall=float(stalls[0]), output_stall=float(stalls[1]),
+            input_stall=float(stalls[0]), output_stall=float(stalls[1]), **external,
         )  # fmt: skip
         try:
             check(case, result)
