@@ -10,8 +10,9 @@ As every event changes hundreds of sums, who fires is as good as drawn at random
 
 import argparse
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -82,20 +83,24 @@ def banked_mask(rng: np.random.Generator, sources: int, units: int, lanes: int, 
 
 
 def draw_network(
-    rng: np.random.Generator, sizes: list[int], mask: Callable[[int, int], np.ndarray], activity: float
+    rng: np.random.Generator, sizes: list[int], mask: Callable[[int, int], np.ndarray], activity: Sequence[float]
 ) -> FixedNetwork:
-    """Draw weights for layers of ``sizes[1:]`` units on ``sizes[0]`` inputs; thresholds are still to be calibrated."""
+    """Draw weights for layers of ``sizes[1:]`` units on ``sizes[0]`` inputs; thresholds are still to be calibrated.
+
+    ``activity``: share of the inputs, and of the units of each layer, that is active in a step.
+    """
     layers = []
-    for sources, units in zip(sizes, sizes[1:], strict=False):
+    for (sources, units), (below, own) in zip(itertools.pairwise(sizes), itertools.pairwise(activity), strict=True):
         weights = np.clip(np.rint(rng.normal(0, WEIGHT_DEVIATION, (sources + units, 3 * units))), -127, 127)
         weights[weights == 0] = 1
         weights *= mask(sources + units, units)
         z, r, g = np.split(weights, 3, axis=1)
+        rates = np.repeat([below, own], [sources, units])
         exponents = (
-            _exponent(g[:sources], activity, DEVIATION["gx"]),
-            _exponent(z, activity, DEVIATION["z"]),
-            _exponent(r, activity, DEVIATION["r"]),
-            _exponent(g[sources:], activity, DEVIATION["gh"]),
+            _exponent(g[:sources], rates[:sources], DEVIATION["gx"]),
+            _exponent(z, rates, DEVIATION["z"]),
+            _exponent(r, rates, DEVIATION["r"]),
+            _exponent(g[sources:], rates[sources:], DEVIATION["gh"]),
         )
         bias = np.zeros((4, units), np.int32)
         bias[1] = round(math.ldexp(SHUT, -exponents[1]))
@@ -106,31 +111,33 @@ def draw_network(
     )
 
 
-def _exponent(weights: np.ndarray, activity: float, deviation: float) -> int:
+def _exponent(weights: np.ndarray, rates: np.ndarray, deviation: float) -> int:
     """Return the exponent for which the sums over events of about half the largest value have a deviation."""
-    variance = (weights**2).sum(axis=0).mean() * activity * (1 << (INPUT_BITS - 2)) ** 2
+    variance = (rates @ weights**2).mean() * (1 << (INPUT_BITS - 2)) ** 2
     return round(math.log2(deviation / math.sqrt(variance)))
 
 
-def calibrate(network: FixedNetwork, activity: float, rng: np.random.Generator) -> tuple[FixedNetwork, np.ndarray]:
-    """Set biases and thresholds so that each unit emits an event in a share ``activity`` of the steps.
+def calibrate(
+    network: FixedNetwork, activity: Sequence[float], draw: Callable[[tuple[int, ...]], np.ndarray]
+) -> tuple[FixedNetwork, np.ndarray]:
+    """Set biases and thresholds so that each unit emits an event in a share of the steps, its layer's ``activity``.
 
-    Biases centre the sums of g, so that the quantile of c that becomes the threshold is positive. Returns the network
-    and the rate of every source, float64 (sources,), in a run of it.
+    Biases centre the sums of g, so that the quantile of c that becomes the threshold is positive. ``draw`` returns
+    input values of a shape. Returns the network and the rate of every source, float64 (sources,), in a run of it.
     """
     for _ in range(CALIBRATION_ROUNDS):
-        inputs = _draw_inputs(rng, (CALIBRATION_STEPS, CALIBRATION_BATCH, network.inputs), activity)
+        inputs = draw((CALIBRATION_STEPS, CALIBRATION_BATCH, network.inputs))
         trace = Oracle(network).run(inputs, keep_sums=True)
         assert trace.sums is not None
         layers = []
-        for layer, sums in zip(network.layers, trace.sums, strict=True):
+        for layer, sums, rate in zip(network.layers, trace.sums, activity, strict=True):
             sums = sums[SETTLING_STEPS:].swapaxes(0, 1)
             excess = sums[G_SUMS].mean(axis=(1, 2)).round().astype(np.int32)
             bias = layer.bias.copy()
             bias[G_SUMS] -= excess
             sums[G_SUMS] -= excess[:, None, None]
             c, _, _ = fixed.cell(sums, layer.shifts, np.int64(0), np.int64(0), network.y_bits)  # threshold 0: h is c
-            threshold = np.quantile(c, 1 - activity, axis=(0, 1)).clip(0, fixed.STATE_MAX).astype(np.int16)
+            threshold = np.quantile(c, 1 - rate, axis=(0, 1)).clip(0, fixed.STATE_MAX).astype(np.int16)
             layers.append(dataclasses.replace(layer, bias=bias, threshold=threshold))
         network = dataclasses.replace(network, layers=tuple(layers))
     events = [inputs, *Oracle(network).run(inputs).y]
@@ -142,15 +149,20 @@ def unstructured(
 ) -> Workload:
     """Draw a network of ``sizes[1:]`` units on ``sizes[0]`` inputs whose zeros lie anywhere, rows uneven."""
     rng = np.random.default_rng(seed)
-    network = draw_network(rng, sizes, partial(uneven_mask, rng, density=density), activity)
-    return Workload(name, *calibrate(network, activity, rng), activity, lanes)
+    return _workload(name, rng, sizes, partial(uneven_mask, rng, density=density), activity, lanes)
 
 
 def bank_balanced(name: str, units: int, *, count: int, activity: float, lanes: int, seed: int = 0) -> Workload:
     """Draw a network of as many inputs as units in which each source has ``count`` weights a lane and kernel."""
     rng = np.random.default_rng(seed)
-    network = draw_network(rng, [units, units], partial(banked_mask, rng, lanes=lanes, count=count), activity)
-    return Workload(name, *calibrate(network, activity, rng), activity, (lanes,))
+    return _workload(name, rng, [units, units], partial(banked_mask, rng, lanes=lanes, count=count), activity, (lanes,))
+
+
+def _workload(name, rng, sizes, mask, activity, lanes) -> Workload:
+    """Draw a network that is as active everywhere."""
+    network = draw_network(rng, sizes, mask, [activity] * len(sizes))
+    draw = partial(_draw_inputs, rng, activity=activity)
+    return Workload(name, *calibrate(network, [activity] * len(network.layers), draw), activity, lanes)
 
 
 #: What each is: see :func:`main`, or run this module.
