@@ -65,13 +65,15 @@ def test_what_is_measured(readout):
 
 
 def test_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
     page = tmp_path / "results.md"
     page.write_text(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter\n")
     monkeypatch.setattr(bench, "RESULTS", page)
     monkeypatch.setattr(bench, "CASES", (bench.Case("one", 0.3, False, DDR3_800, port=2.0, milliseconds=9.0, lanes=4),))
     assert bench.main(["--tokens", "4", "--write", "--json", str(tmp_path / "figures")]) == 0
-    assert "misses 2" in capsys.readouterr().out
+    assert "DDR3" in capsys.readouterr().out.upper()
     text = page.read_text()
+    assert "(misses 2)" in text
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "(meets 9)" in text and "70% sparse, no readout, 4 lanes" in text and "--tokens 4 --core-mhz 100" in text
     assert len(json.loads((tmp_path / "figures").read_text())["one"]["cycles"]) == 4
