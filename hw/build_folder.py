@@ -153,7 +153,7 @@ def write_build(
             files = [new / f"{name}.v" for name in TOPS]
             for path, component in zip(files, TOPS.values(), strict=True):
                 path.write_text(emit(component(build.config), path.stem))
-            files += write_packages(new)
+            files += write_packages(new, build.config)
             files += write(build.compiled.words, new)
             files += [Path(shutil.copy(path, new)) for path in extra]
             contents = manifest(build, files) | ({"target": target} if target else {})

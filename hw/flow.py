@@ -37,11 +37,11 @@ class Family:
 
 #: How Yosys goes on with an ECP5: flat, with the modules' memories mapped already. Nets keep one name each, for nextpnr
 #: would take ``sums[2]``, an element of an array, for bit 2 of ``sums``. ABC9's third script maps 16 lanes to 3 % fewer
-#: LUTs, in less time, than its first.
+#: LUTs, in less time, than its first. ABC9 takes wires that are named as bits, as elements of arrays are, for bits.
 _FLAT_ECP5 = (
     "scratchpad -copy abc9.script.flow3 abc9.script; read_rtlil {top}.il; delete =A:blackbox; "
     "synth_ecp5 {options} -top {top} -noflatten -run begin:coarse; "
-    "flatten; opt_expr -mux_undef -undriven -fine; opt_merge; opt_clean -purge; "
+    "flatten; opt_expr -mux_undef -undriven -fine; opt_merge; opt_clean -purge; rename -hide w:*]; "
     "synth_ecp5 {options} -top {top} -noflatten -run map_gates: -json {top}.json"
 )
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from amaranth import Shape
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Member
 
 from hw.bus.registers import ADDRESS_BITS, Field, Register, registers
-from hw.top import PORTS
+from hw.config import CoreConfig
+from hw.top import PORTS, memory_ports
 
 NAMESPACE = "http://www.accellera.org/XMLSchema/IPXACT/1685-2014"
 SCHEMA_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
@@ -21,23 +22,34 @@ MEMORY_MAP, FILES = "registers", "rtl"
 AXI4_LITE = ("AXI4-Lite", "r0p0_0")
 AXI4_STREAM = ("AXI4Stream", "r0p0_1")
 
-#: Buses of :class:`hw.top.Top`: prefix of the ports, definition and its version, side.
-BUSES = (("s_axi", *AXI4_LITE, "slave"), ("s_axis", *AXI4_STREAM, "slave"), ("m_axis", *AXI4_STREAM, "master"))
+AXI4 = ("AXI4", "r0p0_0")
+
+#: Buses of :class:`hw.top.Top`: prefix of the ports, definition and its version, side. The last one where there is one.
+BUSES = (
+    ("s_axi", *AXI4_LITE, "slave"), ("s_axis", *AXI4_STREAM, "slave"), ("m_axis", *AXI4_STREAM, "master"),
+    ("m_axi", *AXI4, "master"),
+)  # fmt: skip
 CLOCK, RESET = "aclk", "aresetn"
 
 
-def ip_xact(*, name: str, vendor: str, library: str, version: str, description: str) -> str:
+def buses(config: CoreConfig) -> list[tuple[str, str, str, str]]:
+    """Return those of :data:`BUSES` that a top has."""
+    return [bus for bus in BUSES if bus[1] != AXI4[0] or config.streamed]
+
+
+def ip_xact(config: CoreConfig, *, name: str, vendor: str, library: str, version: str, description: str) -> str:
     """Return the description of :class:`hw.top.Top` as module ``name`` in ``name.v``."""
+    ports = PORTS | memory_ports(config)
     ElementTree.register_namespace("ipxact", NAMESPACE)
     ElementTree.register_namespace("xsi", SCHEMA_INSTANCE)
     root = ElementTree.Element(f"{{{NAMESPACE}}}component")
     root.set(f"{{{SCHEMA_INSTANCE}}}schemaLocation", f"{NAMESPACE} {NAMESPACE}/index.xsd")
     _texts(root, vendor=vendor, library=library, name=name, version=version)
-    buses = _add(root, "busInterfaces")
-    for bus in BUSES:
-        _bus(buses, *bus)
+    interfaces = _add(root, "busInterfaces")
+    for bus in buses(config):
+        _bus(interfaces, ports, *bus)
     _memory_map(_add(root, "memoryMaps"), registers())
-    _model(_add(root, "model"), name)
+    _model(_add(root, "model"), ports, name)
     files = _add(_add(root, "fileSets"), "fileSet", name=FILES)
     _add(files, "file", name=f"{name}.v", fileType="verilogSource")
     _texts(root, description=description)
@@ -57,14 +69,14 @@ def _texts(parent: ElementTree.Element, **texts: object) -> None:
         ElementTree.SubElement(parent, f"{{{NAMESPACE}}}{tag}").text = str(text)
 
 
-def _bus(buses, prefix: str, definition: str, version: str, side: str) -> None:
-    bus = _add(buses, "busInterface", name=prefix)
+def _bus(interfaces, ports: Iterable[str], prefix: str, definition: str, version: str, side: str) -> None:
+    bus = _add(interfaces, "busInterface", name=prefix)
     reference = {"vendor": "amba.com", "library": "AMBA4", "version": version}
     _add(bus, "busType").attrib.update(reference, name=definition)
     abstraction = _add(_add(bus, "abstractionTypes"), "abstractionType")
     _add(abstraction, "abstractionRef").attrib.update(reference, name=f"{definition}_rtl")
     maps = _add(abstraction, "portMaps")
-    signals = {port.removeprefix(f"{prefix}_").upper(): port for port in PORTS if port.startswith(f"{prefix}_")}
+    signals = {port.removeprefix(f"{prefix}_").upper(): port for port in ports if port.startswith(f"{prefix}_")}
     for logical, physical in {"ACLK": CLOCK, "ARESETn": RESET, **signals}.items():
         port_map = _add(maps, "portMap")
         _add(port_map, "logicalPort", name=logical)
@@ -100,7 +112,7 @@ def _field(register, field: Field) -> None:
         _texts(element, modifiedWriteValue="oneToClear")
 
 
-def _model(model, name: str) -> None:
+def _model(model, ports: dict[str, Member], name: str) -> None:
     views = _add(model, "views")
     _add(views, "view", name="rtl", envIdentifier=f"{LANGUAGE}::", componentInstantiationRef=LANGUAGE)
     instantiation = _add(
@@ -108,7 +120,7 @@ def _model(model, name: str) -> None:
     )
     _add(instantiation, "fileSetRef", localName=FILES)
     elements = _add(model, "ports")
-    for port, member in PORTS.items():
+    for port, member in ports.items():
         wire = _add(_add(elements, "port", name=port), "wire", direction="in" if member.flow is In else "out")
         width = Shape.cast(member.shape).width
         if width > 1:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hw.config import REVISION
-from hw.ip_xact import ip_xact
+from hw.config import REVISION, CoreConfig
+from hw.ip_xact import buses, ip_xact
 
 VENDOR, LIBRARY, NAME = "egret", "accelerators", "egret"
 VERSION = f"{REVISION}.0.0"  #: of the package; the first number is that of the datapath
@@ -46,7 +46,7 @@ targets:
     toplevel: egret
 """
 
-#: Needs no open project and leaves none. Interfaces are found by the names of their ports.
+#: Needs no open project and leaves none. Interfaces are found by the names of their ports; ``@BUSES@`` is for theirs.
 VIVADO = f"""# Package egret.v as an IP for Vivado, in the folder egret_ip beside this script:
 #   vivado -mode batch -source egret.tcl
 # Then add that folder to a project: set_property ip_repo_paths PATH/egret_ip [current_project]; update_ip_catalog
@@ -65,7 +65,7 @@ set_property version {VERSION.removesuffix(".0")} $core
 set_property display_name Egret $core
 set_property description {{{TITLE}}} $core
 
-foreach bus {{s_axi s_axis m_axis}} {{
+foreach bus {{@BUSES@}} {{
     ipx::associate_bus_interfaces -busif $bus -clock aclk $core
 }}
 ipx::infer_bus_interface irq xilinx.com:signal:interrupt_rtl:1.0 $core
@@ -78,12 +78,12 @@ close_project
 """
 
 
-def write_packages(folder: Path) -> list[Path]:
+def write_packages(folder: Path, config: CoreConfig) -> list[Path]:
     """Write the descriptions into a folder that holds the Verilog; return their paths."""
     contents = {
         "egret.core": FUSESOC,
-        "egret.tcl": VIVADO,
-        "egret.xml": ip_xact(name=NAME, vendor=VENDOR, library=LIBRARY, version=VERSION, description=TITLE),
+        "egret.tcl": VIVADO.replace("@BUSES@", " ".join(bus for bus, *_ in buses(config))),
+        "egret.xml": ip_xact(config, name=NAME, vendor=VENDOR, library=LIBRARY, version=VERSION, description=TITLE),
     }
     for name, text in contents.items():
         (folder / name).write_text(text)

@@ -4,6 +4,7 @@ from amaranth import Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.bus.axi4_read import PAGE_BYTES, read_signature
 from hw.bus.axi4stream import BusBeat, EventInput, EventOutput
 from hw.bus.registers import ADDRESS_BITS, RegisterBlock, RegisterPort
 from hw.config import REVISION, CoreConfig
@@ -28,6 +29,8 @@ class System(wiring.Component):
         Events in; events or logits out.
     irq : Out(1)
         High while an interrupt is pending and enabled.
+    ar, r
+        With lists in external memory: its port; see :class:`hw.bus.axi4_read.Axi4Read`.
     """
 
     def __init__(self, config: CoreConfig):
@@ -35,6 +38,7 @@ class System(wiring.Component):
         super().__init__({
             "registers": In(RegisterPort()), "refused": In(1), "refused_address": In(ADDRESS_BITS),
             "i": In(stream.Signature(BusBeat())), "o": Out(stream.Signature(BusBeat())), "irq": Out(1),
+            **(read_signature(config.port_bits) if config.streamed else {}),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -52,6 +56,8 @@ class System(wiring.Component):
 
         self._connect_control(m, registers, core, event_output)
         self._connect_readings(m, registers, event_input, core, event_output)
+        if self.config.streamed:
+            self._connect_memory(m, registers, core)
 
         for bus in (event_input, event_output):
             m.d.comb += bus.reset.eq(registers.control.reset)
@@ -79,6 +85,18 @@ class System(wiring.Component):
             pending.step_set.eq(event_output.step),
             pending.error_set.eq(core.error != Error.NONE),
             self.irq.eq((pending.step & enable.step) | (pending.error & enable.error)),
+        ]
+
+    def _connect_memory(self, m, registers, core):
+        """External memory, and its window."""
+        wiring.connect(m, core.ar, wiring.flipped(self.ar))
+        wiring.connect(m, wiring.flipped(self.r), core.r)
+        m.d.comb += [
+            core.list_base.eq(registers.list_base.base << PAGE_BYTES.bit_length() - 1),
+            core.list_size.eq(registers.list_size.size),
+            registers.lists.gap_bits.eq(self.config.gap_bits),
+            registers.lists.port_bits.eq(self.config.port_bits),
+            registers.lists.lists.eq(self.config.lists),
         ]
 
     def _connect_readings(self, m, registers, event_input, core, event_output):

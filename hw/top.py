@@ -4,6 +4,7 @@ from amaranth import ClockDomain, ClockSignal, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.bus.axi4_ports import connect_read, read_ports
 from hw.bus.axi4lite import DATA_BITS, Axi4Lite
 from hw.bus.axi4stream import BUS_INDEX_BITS, VALUE_BITS
 from hw.bus.registers import ADDRESS_BITS
@@ -25,6 +26,17 @@ PORTS = {
     "s_axi_rdata": Out(DATA_BITS), "s_axi_rresp": Out(2), "s_axi_rvalid": Out(1), "s_axi_rready": In(1),
     **EVENT_PORTS, "irq": Out(1),
 }  # fmt: skip
+
+
+def memory_ports(config: CoreConfig) -> dict[str, wiring.Member]:
+    """Return the ports to external memory: AXI4, read channels; none where lists are on chip."""
+    return read_ports(config.port_bits) if config.streamed else {}
+
+
+def connect_memory(m: Module, ports: wiring.Component, system: System) -> None:
+    """Connect the :func:`memory_ports` of a top."""
+    if system.config.streamed:
+        connect_read(m, ports, system.ar, system.r)
 
 
 def connect_events(m: Module, ports: wiring.Component, system: System) -> None:
@@ -58,11 +70,12 @@ class Top(wiring.Component):
     m_axis_* : AXI4-Stream, 64 bits, events or logits out
     irq : Out(1)
         High while an interrupt is pending and enabled.
+    m_axi_* : AXI4, read channels, with lists in external memory
     """
 
     def __init__(self, config: CoreConfig):
         self.config = config
-        super().__init__(PORTS)
+        super().__init__(PORTS | memory_ports(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -73,6 +86,7 @@ class Top(wiring.Component):
         self._connect_axi(m, axi)
         wiring.connect(m, axi.registers, system.registers)
         connect_events(m, self, system)
+        connect_memory(m, self, system)
         m.d.comb += [
             system.refused.eq(axi.refused),
             system.refused_address.eq(axi.refused_address),

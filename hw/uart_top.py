@@ -54,6 +54,10 @@ class UartTop(wiring.Component):
         buffer_bytes: int = BUFFER_BYTES,
         patience: int = PATIENCE,
     ):
+        if config.streamed:
+            raise ValueError(
+                f"gap_bits is {config.gap_bits}; it must be 0 behind a UART, where there is no external memory"
+            )
         self.config = config
         self._divisor = divisor(clock_hz, baud)
         self._link = HostLink(buffer_bytes=buffer_bytes, patience=patience)

@@ -8,7 +8,7 @@ from hw.bus.registers import WORD_ADDRESS_BITS
 from hw.bus.wishbone import DATA_BITS, SELECT_BITS, Wishbone
 from hw.config import CoreConfig
 from hw.system import READ_WAIT, System
-from hw.top import EVENT_PORTS, connect_events
+from hw.top import EVENT_PORTS, connect_events, connect_memory, memory_ports
 
 PORTS = {
     "clk_i": In(1), "rst_i": In(1),
@@ -31,11 +31,12 @@ class WishboneTop(wiring.Component):
     m_axis_* : AXI4-Stream, 64 bits, events or logits out
     irq_o : Out(1)
         High while an interrupt is pending and enabled.
+    m_axi_* : AXI4, read channels, with lists in external memory
     """
 
     def __init__(self, config: CoreConfig):
         self.config = config
-        super().__init__(PORTS)
+        super().__init__(PORTS | memory_ports(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -57,6 +58,7 @@ class WishboneTop(wiring.Component):
         ]
         wiring.connect(m, wishbone.registers, system.registers)
         connect_events(m, self, system)
+        connect_memory(m, self, system)
         m.d.comb += [
             system.refused.eq(wishbone.refused),
             system.refused_address.eq(wishbone.refused_address),

@@ -1,6 +1,9 @@
 """Run a network on the simulated core and check it against the oracle.
 
 python -m sim.run --model models/digits/digits.safetensors --input digits:5
+python -m sim.run --model models/ptb-char/ptb-char.safetensors --input text --tokens 1000
+
+Text is read in long runs (:mod:`sim.text_command`); what follows is for all other inputs.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from hw.event import NULL_INDEX
 from sim.inputs import Inputs, read_inputs
 from sim.report import Comparison, compare
 from sim.simulator import RunResult, Simulator
+from sim.text_command import add_arguments, run_text
 from sim.verilate import SimulationError
 
 
@@ -161,14 +165,23 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m sim.run",
         description="Configure a core for a network, compile its Verilog with Verilator, run it, and compare every "
         "unit's update, every output and every count with the integer oracle. Exits with status 1 if anything differs.",
-        epilog="example: python -m sim.run --input digits:2 --trace digits.vcd --json digits.json",
+        epilog="examples: python -m sim.run --input digits:2 --trace digits.vcd --json digits.json; python -m sim.run "
+        "--model models/ptb-char/ptb-char.safetensors --input text --tokens 1000 --lanes 16 --jobs 2 --out build/ptb",
     )
-    parser.add_argument("--model", type=Path, default=DIGITS, help="model file (default: the bundled digits network)")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        nargs="+",
+        default=[DIGITS],
+        metavar="FILE",
+        help="model file (default: the bundled digits network); for text, of a language model, or all lm-*.safetensors "
+        "of its training",
+    )
     parser.add_argument(
         "--input",
         required=True,
-        help="digits, digits:N (first N test images), or a NumPy file (time, inputs) or (time, batch, inputs) of real "
-        "numbers, or of integers as the network takes them",
+        help="text, digits, digits:N (first N test images), or a NumPy file (time, inputs) or (time, batch, inputs) of "
+        "real numbers, or of integers as the network takes them",
     )
     parser.add_argument("--steps", type=int, help="only the first so many of each sequence")
     parser.add_argument("--lanes", type=int, default=8, help="multiply-accumulates a cycle (default: %(default)s)")
@@ -182,7 +195,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--trace", type=Path, metavar="FILE.vcd", help="write a waveform; slow, and large: few steps")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, step by step and layer by layer")
+    of_text = add_arguments(parser)
     options = parser.parse_args(arguments)
+    is_text = options.input == "text"
+    for name in sorted({"steps", "trace"} if is_text else of_text):
+        if getattr(options, name) != parser.get_default(name):
+            other = "does not go" if is_text else "goes"
+            parser.error(f"--{name.replace('_', '-')} {other} with --input text")
+    if len(options.model) > 1 and not is_text:
+        parser.error("several --model files are the weights of a language model, which reads --input text")
     if options.trace and options.trace.suffix != ".vcd":
         parser.error(f"--trace {options.trace}: the waveform is a value change dump; give a name that ends in .vcd")
     return options
@@ -190,8 +211,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    if options.input == "text":
+        return run_text(options, Console())
     try:
-        build = configure(options.model, options.lanes, options.cell_units)
+        build = configure(options.model[0], options.lanes, options.cell_units)
         inputs = read_inputs(options.input, build.compiled.network, options.steps)
         for path in filter(None, (options.trace, options.json)):
             if not path.absolute().parent.is_dir():

@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +23,7 @@ from amaranth.lib import data
 from hw.config import CoreConfig
 from hw.counters import counter_map
 from hw.errors import Error
-from hw.event import NULL_INDEX, InputBeat, OutputBeat, UnitUpdate
+from hw.event import NULL_INDEX, RESTORE_FLAG, InputBeat, OutputBeat, UnitUpdate
 from hw.step_counts import StepRecord
 from sim.memories import IDEAL, DramMemory, ExternalMemory, Fault, pack
 from sim.memory_model import Counts
@@ -81,6 +81,30 @@ class RunResult:
         return dense
 
 
+def _nothing() -> np.ndarray:
+    return np.zeros((0, 2), np.int64)
+
+
+@dataclass(frozen=True)
+class Events:
+    """A sequence as its events alone, for networks of many inputs of which few are active.
+
+    steps : int
+        At least 1; a step without events is a silent one.
+    step, index, value : int (events,)
+        Each event's step, in ascending order, its input, and its value; a value of 0 is no event.
+    restored : int (units, 2)
+        Source and y of units whose y is restored before the first step, those of y 0 left out. Their h is restored by
+        STATE records behind the image (``docs/interfaces.md``).
+    """
+
+    steps: int
+    step: np.ndarray
+    index: np.ndarray
+    value: np.ndarray
+    restored: np.ndarray = field(default_factory=_nothing)
+
+
 class Simulator:
     """A compiled model of one core configuration.
 
@@ -93,6 +117,14 @@ class Simulator:
 
     def __init__(self, config: CoreConfig, *, trace: bool = False):
         self.config, self._trace = config, trace
+        self._running: set[subprocess.Popen] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End all runs that are under way in other threads, and begin no more; they raise SimulationError."""
+        self._stopped = True
+        for process in tuple(self._running):
+            process.kill()
 
     @cached_property
     def executable(self) -> Path:
@@ -102,9 +134,10 @@ class Simulator:
     def run(
         self,
         image: np.ndarray,
-        sequences: Sequence[np.ndarray],
+        sequences: Sequence[np.ndarray | Events],
         *,
         mode: str = "stream",
+        ends: bool = True,
         trace_updates: bool = False,
         input_stall: float | Sequence[bool] = 0.0,
         output_stall: float | Sequence[bool] = 0.0,
@@ -121,12 +154,14 @@ class Simulator:
         Parameters
         ----------
         image : uint32 (words,)
-            As the compiler wrote it for this configuration.
-        sequences : list of int (steps, inputs)
+            As the compiler wrote it for this configuration; STATE records may follow.
+        sequences : list of int (steps, inputs) or Events
             Each value that is not 0 is an event.
         mode : "stream", "stepwise" or "isolated"
             Offer the input as early as the core takes it; or each step's after the previous step's output was taken; or
             only when nothing of the previous step is under way any more.
+        ends : bool
+            Whether the last step of each sequence ends it; the next one starts from states of 0 then.
         trace_updates : bool
             Keep every unit's update.
         input_stall, output_stall : float or sequence of bool
@@ -155,7 +190,7 @@ class Simulator:
         """
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
-        beats, steps = pack_beats(self.config, sequences)
+        beats, steps = pack_beats(self.config, sequences, ends=ends)
         image = np.ascontiguousarray(image, np.uint32)
         stalls = [_stall_pattern(stall, seed) for seed, stall in enumerate((input_stall, output_stall))]
         counters = counter_map(self.config) if self.config.counters else {}
@@ -172,10 +207,19 @@ class Simulator:
             write_job(job, settings, image, beats, stalls, external)
             command = [str(self.executable), str(job), str(answer), *([os.fspath(vcd)] if vcd else [])]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-                for line in process.stdout:
-                    if progress and line.startswith("progress "):
-                        progress(*map(int, line.split()[1:]))
-                message = process.stderr.read()
+                self._running.add(process)
+                if self._stopped:  # after that was looked for
+                    process.kill()
+                try:
+                    for line in process.stdout:
+                        if progress and line.startswith("progress "):
+                            progress(*map(int, line.split()[1:]))
+                    message = process.stderr.read()
+                except BaseException:
+                    process.kill()  # nobody waits for it any more
+                    raise
+                finally:
+                    self._running.discard(process)
             if process.returncode:
                 raise SimulationError(f"the compiled model failed: {message.strip() or process.returncode}")
             with answer.open("rb") as file:
@@ -198,33 +242,64 @@ def write_job(
             file.write(array.tobytes())
 
 
-def pack_beats(config: CoreConfig, sequences: Sequence[np.ndarray], *, ends: bool = True) -> tuple[np.ndarray, int]:
-    """Return the packed input beats, uint64, and the number of steps; the last of each ends its sequence, or not."""
+def pack_beats(
+    config: CoreConfig, sequences: Sequence[np.ndarray | Events], *, ends: bool = True
+) -> tuple[np.ndarray, int]:
+    """Return the packed input beats, uint64, and the number of steps; the last of each ends its sequence, or not.
+
+    Raises
+    ------
+    ValueError
+        If a sequence is not as :meth:`Simulator.run` takes it.
+    """
     layout = InputBeat(config)
     packets = []
+    steps = 0
     for number, sequence in enumerate(sequences):
-        sequence = np.asarray(sequence)
-        if sequence.ndim != 2 or not len(sequence) or not np.issubdtype(sequence.dtype, np.integer):
-            raise ValueError(
-                f"sequence {number} is {sequence.dtype} {sequence.shape}; it must be integers (steps, inputs)"
-            )
+        events = sequence if isinstance(sequence, Events) else _as_events(number, sequence)
+        restored = np.asarray(events.restored, np.int64).reshape(-1, 2)
         limit = 1 << (config.value_bits - 1)
-        if sequence.min() < -limit or sequence.max() >= limit:
-            raise ValueError(f"sequence {number} has values outside [{-limit}, {limit - 1}], which the core takes")
-        silent = ~sequence.any(axis=1, keepdims=True)
-        step, index = np.nonzero(np.hstack([sequence, silent]))  # a silent step's null beat stands behind all inputs
-        null = index == sequence.shape[1]
+        for values in (events.value, restored[:, 1]):
+            if len(values) and (values.min() < -limit or values.max() >= limit):
+                raise ValueError(f"sequence {number} has values outside [{-limit}, {limit - 1}], which the core takes")
+        step, index, value = _with_null_beats(number, events)
         last = np.append(step[1:] != step[:-1], True)
+        none = np.zeros(len(restored), bool)
         packets.append(
             _pack(
                 layout,
-                index=np.where(null, NULL_INDEX, index),
-                value=np.where(null, 0, sequence[step, np.where(null, 0, index)]),
-                last=last,
-                user=last & (step == len(sequence) - 1) & ends,
+                index=np.concatenate([restored[:, 0] | RESTORE_FLAG, index]),
+                value=np.concatenate([restored[:, 1], value]),
+                last=np.concatenate([none, last]),
+                user=np.concatenate([none, last & (step == events.steps - 1) & ends]),
             )
         )
-    return np.concatenate(packets), sum(map(len, sequences))
+        steps += events.steps
+    return np.concatenate(packets), steps
+
+
+def _as_events(number: int, sequence: np.ndarray) -> Events:
+    sequence = np.asarray(sequence)
+    if sequence.ndim != 2 or not len(sequence) or not np.issubdtype(sequence.dtype, np.integer):
+        raise ValueError(f"sequence {number} is {sequence.dtype} {sequence.shape}; it must be integers (steps, inputs)")
+    step, index = np.nonzero(sequence)
+    return Events(len(sequence), step, index, sequence[step, index])
+
+
+def _with_null_beats(number: int, events: Events) -> tuple[np.ndarray, ...]:
+    """Return step, index and value of all beats: the events, and one without any for each silent step."""
+    event = np.asarray(events.value) != 0
+    step, index, value = (np.asarray(array, np.int64)[event] for array in (events.step, events.index, events.value))
+    inside = not len(step) or (step[0] >= 0 and step[-1] < events.steps and index.min() >= 0)
+    if events.steps < 1 or not inside or (step[1:] < step[:-1]).any() or index.max(initial=0) >= RESTORE_FLAG:
+        raise ValueError(
+            f"sequence {number} has events outside its {events.steps} steps, out of their order, or of inputs outside "
+            f"[0, {RESTORE_FLAG - 1}]; give each event's step in ascending order"
+        )
+    silent = np.setdiff1d(np.arange(events.steps), step)
+    order = np.argsort(np.concatenate([step, silent]), kind="stable")
+    nothing = np.full(len(silent), NULL_INDEX), np.zeros(len(silent), np.int64)
+    return tuple(np.concatenate(pair)[order] for pair in ((step, silent), (index, nothing[0]), (value, nothing[1])))
 
 
 def _pack(layout: data.Layout, **fields: np.ndarray) -> np.ndarray:

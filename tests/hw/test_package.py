@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,14 +20,20 @@ from hw.package import VERSION, write_packages
 from hw.top import Top
 
 CONFIG = CoreConfig(lanes=1, cell_units=1, queue_depth=8, rows=2, entries=64, sources=8, layers=2)
+STREAMED = replace(CONFIG, gap_bits=5, lists=8, port_bits=64)
 VERILOG = {"egret", "egret_core", "egret_wishbone"}
 IP = {"ipxact": NAMESPACE}
 
 
+@pytest.fixture(scope="module", params=[CONFIG, STREAMED], ids=["on-chip", "streamed"])
+def config(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, config):
     path = tmp_path_factory.mktemp("build")
-    assert sorted(write_packages(path)) == sorted(path.iterdir())
+    assert sorted(write_packages(path, config)) == sorted(path.iterdir())
     for name in (*(f"{module}.v" for module in VERILOG), "image.hex"):
         (path / name).touch()
     return path
@@ -67,7 +74,7 @@ def test_fusesoc_sets_up_every_target(folder, tmp_path, arguments, top, file):
 # Vivado.
 
 
-def test_tcl_packages_the_module(folder):
+def test_tcl_packages_the_module(folder, config):
     tkinter = pytest.importorskip("tkinter")
     tcl, called = tkinter.Tcl(), []
 
@@ -88,7 +95,7 @@ def test_tcl_packages_the_module(folder):
     (package,) = [call for call in called if call[0] == "ipx::package_project"]
     assert package[package.index("-root_dir") + 1] == str(folder / "egret_ip")
     buses = {call[2] for call in called if call[0] == "ipx::associate_bus_interfaces"}
-    assert buses == {"s_axi", "s_axis", "m_axis"}
+    assert buses == {"s_axi", "s_axis", "m_axis"} | ({"m_axi"} if config.streamed else set())
     assert all(call[-1] == "component_1" for call in called if call[0].startswith("ipx::infer"))
 
 
@@ -114,9 +121,9 @@ def xml_ports(component) -> dict[str, tuple[str, int]]:
     return ports
 
 
-def test_ip_xact_has_the_ports_of_the_verilog(component):
-    ports = verilog_ports(emit(Top(CONFIG), "egret"), "egret")
-    assert len(ports) == 32
+def test_ip_xact_has_the_ports_of_the_verilog(component, config):
+    ports = verilog_ports(emit(Top(config), "egret"), "egret")
+    assert len(ports) == 32 + 17 * config.streamed
     assert xml_ports(component) == ports
 
 
@@ -142,7 +149,7 @@ def test_ip_xact_refers_to_what_is_there(component, folder):
     assert component.findtext(".//ipxact:moduleName", None, IP) == "egret"
 
 
-def test_ip_xact_maps_every_port_of_a_bus(component):
+def test_ip_xact_maps_every_port_of_a_bus(component, config):
     ports, mapped = set(xml_ports(component)), {}
     for bus in component.iterfind(".//ipxact:busInterface", IP):
         name = bus.findtext("ipxact:name", None, IP)
@@ -154,12 +161,12 @@ def test_ip_xact_maps_every_port_of_a_bus(component):
         assert bus.find("ipxact:busType", IP).get("name") + "_rtl" == bus.find(".//ipxact:abstractionRef", IP).get(
             "name"
         )
-        assert (bus.find("ipxact:master" if name == "m_axis" else "ipxact:slave", IP)) is not None
+        assert (bus.find("ipxact:master" if name.startswith("m_") else "ipxact:slave", IP)) is not None
         assert mapped[name].pop("ACLK") == "aclk" and mapped[name].pop("ARESETn") == "aresetn"
         assert mapped[name] == {
             port.removeprefix(f"{name}_").upper(): port for port in ports if port.startswith(f"{name}_")
         }
-    assert sorted(mapped) == ["m_axis", "s_axi", "s_axis"]
+    assert sorted(mapped) == [*(["m_axi"] if config.streamed else []), "m_axis", "s_axi", "s_axis"]
     assert {"AWADDR", "WSTRB", "BRESP", "ARPROT", "RDATA"} <= set(mapped["s_axi"])
     assert {"TDATA", "TLAST", "TUSER", "TVALID", "TREADY"} == set(mapped["s_axis"])
 

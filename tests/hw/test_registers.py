@@ -42,8 +42,14 @@ MAP = {
     "best_value": (0x4C, ALL, 0, 0),
     "interrupt_pending": (0x50, 0x3, 0, 0),
     "interrupt_enable": (0x54, 0x3, 0x3, 0),
+    "lists": (0x58, ALL, 0, 0),
+    "list_base": (0x5C, 0xFFFFF000, 0xFFFFF000, 0),
+    "list_size": (0x60, 0x1FFFFFF, 0x1FFFFFF, 0),
 }
-WRITABLE = ("control", "load_data", "state_select", "counter_select", "interrupt_pending", "interrupt_enable")
+WRITABLE = (
+    "control", "load_data", "state_select", "counter_select", "interrupt_pending", "interrupt_enable", "list_base",
+    "list_size",
+)  # fmt: skip
 
 #: What the hardware supplies: lowest bit and width of each field.
 SUPPLIED = {
@@ -53,6 +59,9 @@ SUPPLIED = {
     ("lanes", "cell_units"): (8, 8),
     ("lanes", "layers"): (16, 8),
     ("lanes", "queue_depth"): (24, 8),
+    ("lists", "gap_bits"): (0, 8),
+    ("lists", "port_bits"): (8, 8),
+    ("lists", "lists"): (16, 16),
     ("rows", "rows"): (0, 16),
     ("rows", "sources"): (16, 16),
     ("entries", "entries"): (0, 32),
