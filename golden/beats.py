@@ -27,7 +27,7 @@ from golden.lanes import Floats, Integers, Placement, deal
 from golden.lists import Matrix, matrices
 from golden.network import FixedNetwork
 
-HALF_BITS, HEADER_BITS = 64, 16
+BEAT_BITS, HALF_BITS, HEADER_BITS = 128, 64, 16
 GAP_BITS = (4, 5, 6)  #: that a format can have
 PLACES, READOUT_PLACES = 3, 4  #: of a row of units, and of the readout
 READOUT_TURN, LAST_TURN = 1 << 16, 1 << 17  #: of beats for the readout, and of halves: later than any other of a list
@@ -125,8 +125,8 @@ def choose_format(network: FixedNetwork, placement: Placement, gap_bits: Sequenc
     return replace(best, dense_inputs=dense_inputs, dense_readout=dense_readout)
 
 
-def encode_lists(network: FixedNetwork, placement: Placement, form: BeatFormat) -> StreamedLists:
-    """Return the lists of a network, placed by :func:`place_streamed`, as beats.
+def encode_lists(network: FixedNetwork, placement: Placement, form: BeatFormat, *, multiple: int = 1) -> StreamedLists:
+    """Return the lists of a network, placed by :func:`place_streamed`, as beats, of each list a multiple of so many.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def encode_lists(network: FixedNetwork, placement: Placement, form: BeatFormat) 
         parts += [part._replace(turn=part.turn + to_readout * READOUT_TURN) for part in found]
     for together in sparse.values():
         parts += _sparse_parts(_Entries(*map(np.concatenate, zip(*together, strict=True))), form)
-    return _arrange(network, placement, form, parts)
+    return _arrange(network, placement, form, parts, multiple)
 
 
 class _Entries(NamedTuple):
@@ -276,8 +276,13 @@ def _pack(
     return words
 
 
-def _arrange(network: FixedNetwork, placement: Placement, form: BeatFormat, parts: list[_Part]) -> StreamedLists:
-    """Put beats in order, and halves in pairs behind them; a half that is left alone becomes a beat."""
+def _arrange(
+    network: FixedNetwork, placement: Placement, form: BeatFormat, parts: list[_Part], multiple: int
+) -> StreamedLists:
+    """Put beats in order, and halves in pairs behind them; a half that is left alone becomes a beat.
+
+    Behind a list whose beats are no multiple come beats without a weight, for one lane after the other.
+    """
     nothing = np.zeros(0, np.int64)
     wholes = [_Part(nothing, nothing, nothing, np.zeros((0, 2), np.uint64))]  # also if no list has any entry
     wholes += [part for part in parts if part.words.shape[1] == 2]
@@ -299,8 +304,16 @@ def _arrange(network: FixedNetwork, placement: Placement, form: BeatFormat, part
         source = np.concatenate([source, owner[~with_last]])
         turn = np.concatenate([turn, np.full(np.count_nonzero(~with_last), LAST_TURN)])
         lane = np.concatenate([lane, nth[~with_last]])
-    order = np.lexsort((lane, turn, source))
     count = np.bincount(source, minlength=network.source_count)
+    missing = -count % multiple
+    fill = np.repeat(np.arange(network.source_count), missing)
+    to = np.arange(len(fill)) % placement.lanes
+    nothing = np.zeros((len(fill), form.slots(False)), np.int64)
+    padding = _pack(form, to, nothing[:, 0], np.full(len(fill), PLACES), nothing, nothing[:, 1:])
+    beats, source = np.concatenate([beats, padding]), np.concatenate([source, fill])
+    turn, lane = np.concatenate([turn, np.full(len(fill), LAST_TURN + 1)]), np.concatenate([lane, to])
+    count += missing
+    order = np.lexsort((lane, turn, source))
     readout_base = placement.row_count if network.readout is None else placement.base[-1]
     return StreamedLists(form, network.inputs, readout_base, beats[order], np.cumsum(count) - count, count)
 

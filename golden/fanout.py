@@ -50,6 +50,7 @@ class Capacity:
     config_id: int
     gap_bits: int = 0  #: of lists in external memory; 0 if they are on chip
     lists: int = 0  #: in external memory that the directory knows
+    beats_at_once: int = 1  #: of them that are read together; each list has a multiple of these
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,8 @@ def compile_streamed(network: FixedNetwork, capacity: Capacity, *, activity: Arr
     check_sizes(network, capacity.lanes)
     active = check_activity(network, activity)
     placement = place_streamed(network, capacity.lanes, active)
-    lists = encode_lists(network, placement, choose_format(network, placement, (capacity.gap_bits,)))
+    form = choose_format(network, placement, (capacity.gap_bits,))
+    lists = encode_lists(network, placement, form, multiple=capacity.beats_at_once)
     check_capacity(network, capacity, _requirements(network, placement, lists))
     for what, beats, most in (
         ("the longest list takes", int(lists.count.max(initial=0)), LIST_BEATS_MAX),

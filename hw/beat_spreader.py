@@ -1,10 +1,13 @@
 """Hand beats from external memory to the lanes that they are for, with what their event brought."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.beats import HALF_BITS, HEADER_BITS, BeatFormat
+from golden.beats import BEAT_BITS, HALF_BITS, HEADER_BITS, BeatFormat
 from hw.beat_walker import PLACE_BITS, LaneBeat
 from hw.bus.axi4_read import ReadBeat
 from hw.config import LIST_ADDRESS_BITS, CoreConfig
@@ -12,20 +15,29 @@ from hw.event import EventKind
 from hw.list_fetch import ListContext, ListFormat
 
 
+def lane_beats(config: CoreConfig) -> dict[str, wiring.Member]:
+    """Return what the spreader sends: the two halves of each beat that may come in a cycle, the lower one first, and to
+    which lanes each goes; a whole beat is the lower one.
+    """
+    ways = 2 * config.beats_at_once
+    return {"beats": Out(LaneBeat(config)).array(ways), "to": Out(config.lanes).array(ways)}
+
+
 class BeatSpreader(wiring.Component):
     """Read the headers of beats, and send each beat, or both halves of one, to its lanes; markers to all of them.
 
-    A beat a cycle, latency one cycle, order kept. A beat goes when its lanes have room, a marker when all have.
+    A beat a cycle, or two where the bus brings two at once, but a cycle more if both have a lane in common; latency one
+    cycle, order kept. A beat goes when its lanes have room, a marker when all have.
 
     Members
     -------
-    beats : In(stream.Signature(ReadBeat)), contexts : In(stream.Signature(ListContext))
-        A context for each run of beats, and for each marker, in their order.
+    words : In(stream.Signature(ReadBeat)), contexts : In(stream.Signature(ListContext))
+        Beats, and a context for each run of them, and for each marker, in their order.
     format : In(ListFormat)
     lanes_ready : In(lanes)
         A lane has room for as many beats as may come until it is seen that it has not.
-    low, high : Out(LaneBeat), to_low, to_high : Out(lanes)
-        A beat, or its lower half, and to which lanes it goes; its upper half, and to which lane that goes.
+    beats : Out(LaneBeat).array, to : Out(lanes).array
+        See :func:`lane_beats`. No lane gets two in a cycle.
     fault : Out(1), fault_address : Out(LIST_ADDRESS_BITS)
         Sticky: a beat was for a lane or row that there is not. Nothing goes any more. The address is its list's.
     """
@@ -33,73 +45,85 @@ class BeatSpreader(wiring.Component):
     def __init__(self, config: CoreConfig):
         self._config = config
         super().__init__({
-            "beats": In(stream.Signature(ReadBeat())), "contexts": In(stream.Signature(ListContext(config))),
-            "format": In(ListFormat(config)), "lanes_ready": In(config.lanes),
-            "low": Out(LaneBeat(config)), "high": Out(LaneBeat(config)),
-            "to_low": Out(config.lanes), "to_high": Out(config.lanes),
+            "words": In(stream.Signature(ReadBeat(config.port_bits))),
+            "contexts": In(stream.Signature(ListContext(config))),
+            "format": In(ListFormat(config)), "lanes_ready": In(config.lanes), **lane_beats(config),
             "fault": Out(1), "fault_address": Out(LIST_ADDRESS_BITS),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
-        config, form = self._config, self.format
-        lane_bits = (config.lanes - 1).bit_length()
-        row_bits = BeatFormat(config.lanes, config.weight_bits, 5, False, False).row_bits
-        context, word = self.contexts.payload, self.beats.payload.data
-        is_half, is_event, is_input = Signal(), Signal(), context.is_input
-        m.d.comb += [is_half.eq(word[0]), is_event.eq(context.kind == EventKind.EVENT)]
+        config, context, word = self._config, self.contexts.payload, self.words.payload.data
+        is_event = Signal()
+        m.d.comb += is_event.eq(context.kind == EventKind.EVENT)
 
-        def read(half, name):
-            """Return the lane of a beat or half, one bit for each, whether there is such a target, and the beat."""
-            lane, row = Signal(max(1, lane_bits), name=f"lane_{name}"), Signal(row_bits, name=f"row_{name}")
-            to, readout = Signal(config.lanes, name=f"goes_to_{name}"), Signal(name=f"readout_{name}")
-            beat = Signal(LaneBeat(config), name=f"beat_{name}")
-            place = half[1 + lane_bits :][:PLACE_BITS]
-            m.d.comb += [
-                lane.eq(half[1 : 1 + lane_bits]),
-                row.eq(half[1 + lane_bits + PLACE_BITS : HEADER_BITS]),
-                to.eq(Cat(lane == k for k in range(config.lanes))),
-                readout.eq(~is_input & (row >= form.readout_base)),
-                beat.readout.eq(readout),
-                beat.dense.eq((is_input & form.dense_inputs) | (readout & form.dense_readout)),
-                beat.place.eq(place),
-                beat.row.eq(row),
-                beat.boundary.eq(Mux(is_input, 0, form.boundary[context.layer])),
-                beat.body.eq(half[HEADER_BITS:]),
-                *(beat[field].eq(context[field]) for field in ("kind", "part", "value", "bank", "group")),
-            ]
-            return to, (row < form.row_count) & to.any(), beat
-
-        lower = Signal(2 * HALF_BITS)
-        m.d.comb += lower.eq(word)
-        with m.If(is_half):
-            m.d.comb += lower.eq(word[:HALF_BITS])
-        to_low, exists_low, low = read(lower, "low")
-        to_high, exists_high, high = read(word[HALF_BITS:], "high")
-
-        wanted, goes, exists = Signal(config.lanes), Signal(), Signal()
-        m.d.comb += [
-            wanted.eq((1 << config.lanes) - 1),
-            exists.eq(~is_event | (exists_low & (~is_half | exists_high))),
-            goes.eq(
-                self.contexts.valid & (self.beats.valid | ~is_event) & ~(wanted & ~self.lanes_ready).any() & ~self.fault
-            ),
-            self.beats.ready.eq(goes & is_event),
-            self.contexts.ready.eq(goes & (~is_event | self.beats.payload.last)),
-        ]
-        with m.If(is_event):
-            m.d.comb += wanted.eq(to_low)
+        # Of each beat that came: what its halves are, which lanes they are for, and whether there are such.
+        halves, targets, wanted, exists = [], [], [], []
+        for way in range(config.beats_at_once):
+            beat = word[way * BEAT_BITS :][:BEAT_BITS]
+            is_half, lower = Signal(name=f"is_half_{way}"), Signal(BEAT_BITS, name=f"lower_{way}")
+            m.d.comb += [is_half.eq(beat[0]), lower.eq(beat)]
             with m.If(is_half):
-                m.d.comb += wanted.eq(to_low | to_high)
-        m.d.sync += [self.low.eq(low), self.high.eq(high), self.to_low.eq(0), self.to_high.eq(0)]
+                m.d.comb += lower.eq(beat[:HALF_BITS])
+            to_low, exists_low, low = self._read(m, lower, f"low_{way}")
+            to_high, exists_high, high = self._read(m, beat[HALF_BITS:], f"high_{way}")
+            halves += [low, high]
+            targets += [to_low, Mux(is_half, to_high, 0)]
+            wanted.append(to_low | targets[-1])
+            exists.append(exists_low & (~is_half | exists_high))
+
+        # All of them go, or one after the other if they have a lane in common.
+        turn, clash, last_turn = Signal(), Signal(), Signal()
+        goes, waits, good = Signal(), Signal(), Signal()
+        turns = [1]
+        if config.beats_at_once > 1:
+            m.d.comb += clash.eq((wanted[0] & wanted[1]).any() & is_event)
+            turns = [~clash | ~turn, ~clash | turn]
+            with m.If(goes):
+                m.d.sync += turn.eq(clash & ~turn)
+        needs = reduce(or_, (Mux(now, lanes, 0) for now, lanes in zip(turns, wanted, strict=True)))
+        m.d.comb += [
+            last_turn.eq(~clash | turn),
+            waits.eq((Mux(is_event, needs, (1 << config.lanes) - 1) & ~self.lanes_ready).any()),
+            good.eq(~is_event | Cat(exists).all()),
+            goes.eq(self.contexts.valid & (self.words.valid | ~is_event) & ~waits & ~self.fault),
+            self.words.ready.eq(goes & is_event & last_turn),
+            self.contexts.ready.eq(goes & (~is_event | (self.words.payload.last & last_turn))),
+        ]
+        m.d.sync += [
+            *(sent.eq(half) for sent, half in zip(self.beats, halves, strict=True)),
+            *(to.eq(0) for to in self.to),
+        ]
         with m.If(~is_event):
-            m.d.sync += self.low.body.eq(0)
+            m.d.sync += self.beats[0].body.eq(0)
         with m.If(goes):
-            m.d.sync += [self.fault.eq(~exists), self.fault_address.eq(context.address)]
-            with m.If(exists & is_event):
-                m.d.sync += self.to_low.eq(to_low)
-                with m.If(is_half):
-                    m.d.sync += self.to_high.eq(to_high)
+            m.d.sync += [self.fault.eq(~good), self.fault_address.eq(context.address)]
+            with m.If(good & is_event):
+                for number, (to, target) in enumerate(zip(self.to, targets, strict=True)):
+                    m.d.sync += to.eq(Mux(turns[number // 2], target, 0))
             with m.If(~is_event):
-                m.d.sync += self.to_low.eq((1 << config.lanes) - 1)
+                m.d.sync += self.to[0].eq((1 << config.lanes) - 1)
         return m
+
+    def _read(self, m, half, name):
+        """Return, of a beat or half, a bit for each lane that it may be for, whether there is such a target, and it."""
+        config, form, context = self._config, self.format, self.contexts.payload
+        lane_bits = (config.lanes - 1).bit_length()
+        row_bits = BeatFormat(config.lanes, config.weight_bits, config.gap_bits, False, False).row_bits
+        lane, row = Signal(max(1, lane_bits), name=f"lane_{name}"), Signal(row_bits, name=f"row_{name}")
+        to, readout = Signal(config.lanes, name=f"goes_to_{name}"), Signal(name=f"readout_{name}")
+        beat, is_input = Signal(LaneBeat(config), name=f"beat_{name}"), context.is_input
+        m.d.comb += [
+            lane.eq(half[1 : 1 + lane_bits]),
+            row.eq(half[1 + lane_bits + PLACE_BITS : HEADER_BITS]),
+            to.eq(Cat(lane == k for k in range(config.lanes))),
+            readout.eq(~is_input & (row >= form.readout_base)),
+            beat.readout.eq(readout),
+            beat.dense.eq((is_input & form.dense_inputs) | (readout & form.dense_readout)),
+            beat.place.eq(half[1 + lane_bits :][:PLACE_BITS]),
+            beat.row.eq(row),
+            beat.boundary.eq(Mux(is_input, 0, form.boundary[context.layer])),
+            beat.body.eq(half[HEADER_BITS:]),
+            *(beat[field].eq(context[field]) for field in ("kind", "part", "value", "bank", "group")),
+        ]
+        return to, (row < form.row_count) & to.any(), beat

@@ -98,7 +98,7 @@ CASES = (
             counters=False,
             hops=3,
             gap_bits=5,
-            lists=4096,
+            lists=3456,
         ),
         aim=120,
     ),

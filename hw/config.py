@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from golden.beats import GAP_BITS, BeatFormat
+from golden.beats import BEAT_BITS, GAP_BITS, BeatFormat
 from golden.fanout import Capacity, Compiled, compile, required
 from golden.network import FixedNetwork
 from golden.streamed import ALL_BEATS_MAX, LIST_BEATS_MAX, CompiledStream, compile_streamed, required_streamed
@@ -83,7 +83,8 @@ class CoreConfig:
         Where lists are in external memory: how many the directory knows, those of the units and, unless they are
         dense, of the inputs; else 0.
     port_bits : int
-        Width of the port to external memory, 64 or 128.
+        Width of the port to external memory, 64, 128 or 256. At 256 two beats come at once, and lists have an even
+        number of them.
 
     Raises
     ------
@@ -145,8 +146,8 @@ class CoreConfig:
         """Check what goes with lists in external memory."""
         if self.gap_bits not in GAP_BITS:
             raise ValueError(f"gap_bits is {self.gap_bits}; it must be 0, 4, 5 or 6")
-        if self.port_bits not in (64, 128):
-            raise ValueError(f"port_bits is {self.port_bits}; it must be 64 or 128")
+        if self.port_bits not in (64, 128, 256):
+            raise ValueError(f"port_bits is {self.port_bits}; it must be 64, 128 or 256")
         for name in ("compact", "forwarding"):
             if getattr(self, name):
                 raise ValueError(f"{name} is True; it must be False where gap_bits is not 0")
@@ -206,6 +207,11 @@ class CoreConfig:
     def streamed(self) -> bool:
         """Whether lists are in external memory."""
         return self.gap_bits > 0
+
+    @property
+    def beats_at_once(self) -> int:
+        """Beats of lists in external memory that may come in a cycle."""
+        return max(1, self.port_bits // BEAT_BITS)
 
     @property
     def lanes_per_cell(self) -> int:
@@ -311,4 +317,5 @@ class CoreConfig:
             lanes=self.lanes, cell_units=self.cell_units, rows=self.rows, entries=self.entries, sources=self.sources,
             layers=self.layers, weight_bits=self.weight_bits, y_bits=self.y_bits, value_bits=self.value_bits,
             acc_bits=self.acc_bits, config_id=self.config_id, gap_bits=self.gap_bits, lists=self.lists,
+            beats_at_once=self.beats_at_once,
         )  # fmt: skip

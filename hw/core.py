@@ -244,13 +244,12 @@ class Core(wiring.Component):
             lists.event.eq(broadcaster.event),
             lists.valid.eq(broadcaster.valid),
         ]
-        lows, highs = (spread(m, name, getattr(lists, name), config.lanes, hops) for name in ("low", "high"))
-        for number, (lane, low, high) in enumerate(zip(parts.lanes, lows, highs, strict=True)):
+        beats = [spread(m, f"beat_{k}", beat, config.lanes, hops) for k, beat in enumerate(lists.beats)]
+        for number, lane in enumerate(parts.lanes):
+            to = carry(m, f"lane_{number}_to", Cat(way[number] for way in lists.to), hops)
             m.d.comb += [
-                lane.low.eq(low),
-                lane.high.eq(high),
-                lane.to_low.eq(carry(m, f"lane_{number}_to_low", lists.to_low[number], hops)),
-                lane.to_high.eq(carry(m, f"lane_{number}_to_high", lists.to_high[number], hops)),
+                *(mine.eq(copies[number]) for mine, copies in zip(lane.beats, beats, strict=True)),
+                lane.to.eq(to),
                 lists.lanes_ready[number].eq(carry(m, f"lane_{number}_ready", lane.ready, hops)),
             ]
 

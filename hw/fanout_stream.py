@@ -1,6 +1,6 @@
 """Fan-out lists from external memory in a lane: queue the beats that come, and walk them."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,8 +20,8 @@ class FanoutStream(wiring.Component):
 
     Members
     -------
-    low, high : In(LaneBeat), to_low, to_high : In(1)
-        As of :class:`hw.beat_spreader.BeatSpreader`; never both to one lane.
+    beats : In(LaneBeat).array, to : In(as many bits)
+        As of :class:`hw.beat_spreader.BeatSpreader`, and which of them is for this lane: one, or none.
     ready : Out(1)
     o : Out(Operation), o_valid : Out(1), behind : Out(Target), advance : In(Advance)
         See :class:`hw.beat_walker.BeatWalker`.
@@ -32,8 +32,9 @@ class FanoutStream(wiring.Component):
         #: Beats that may still come when ``ready`` is decided: one in each cycle until it is seen in what the spreader
         #: sends, that has passed its register, and the lane's; with more hops one more each way for each of them.
         self.slack = 3 + 2 * (config.hops - 1)
+        ways = 2 * config.beats_at_once
         super().__init__({
-            "low": In(LaneBeat(config)), "high": In(LaneBeat(config)), "to_low": In(1), "to_high": In(1),
+            "beats": In(LaneBeat(config)).array(ways), "to": In(ways),
             "ready": Out(1),
             "o": Out(Operation(config)), "o_valid": Out(1), "behind": Out(Target(config)), "advance": In(Advance),
         })  # fmt: skip
@@ -44,9 +45,12 @@ class FanoutStream(wiring.Component):
         m.submodules.queue = queue = Queue(shape=LaneBeat(self._config), depth=self._config.queue_depth, guarded=False)
         m.submodules.walker = walker = BeatWalker(self._config)
         comes = Signal()
-        m.d.sync += comes.eq(self.to_low | self.to_high)
+        m.d.sync += comes.eq(self.to.any())
+        m.d.comb += relay.i.eq(self.beats[0])
+        for number, beat in enumerate(list(self.beats)[1:], 1):
+            with m.If(self.to[number]):
+                m.d.comb += relay.i.eq(beat)
         m.d.comb += [
-            relay.i.eq(Mux(self.to_high, self.high, self.low)),
             queue.i.payload.eq(relay.o),
             queue.i.valid.eq(comes),
         ]

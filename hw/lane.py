@@ -32,7 +32,7 @@ class Lane(wiring.Component):
     -------
     event : In(Event), valid : In(1), ready : Out(1)
         Broadcast events. With lists in external memory there are beats instead, see
-        :class:`hw.fanout_stream.FanoutStream`: ``low, high : In(LaneBeat), to_low, to_high : In(1)``, and no ``load``.
+        :class:`hw.fanout_stream.FanoutStream`: ``beats`` and ``to``, and no ``load``.
     drain : In(Drain)
         Always obeyed at once; ``sums`` holds the row 3 cycles later. The scheduler drains a row only when all its sums
         are complete and nothing that adds to it is under way.
@@ -45,10 +45,10 @@ class Lane(wiring.Component):
 
     def __init__(self, config: CoreConfig):
         self._config = config
-        event, beat = Event(config), LaneBeat(config)
+        ways = 2 * config.beats_at_once
         super().__init__({
-            **({"low": In(beat), "high": In(beat), "to_low": In(1), "to_high": In(1)} if config.streamed
-               else {"event": In(event), "valid": In(1), "load": In(LaneWrite(config))}),
+            **({"beats": In(LaneBeat(config)).array(ways), "to": In(ways)} if config.streamed
+               else {"event": In(Event(config)), "valid": In(1), "load": In(LaneWrite(config))}),
             "ready": Out(1),
             "drain": In(Drain(config)),
             "sums": Out(data.ArrayLayout(signed(config.acc_bits), len(GATES))),
@@ -64,7 +64,8 @@ class Lane(wiring.Component):
         m.submodules.accumulators = accumulators = Accumulators(config)
 
         if config.streamed:
-            m.d.comb += [getattr(fanout, name).eq(getattr(self, name)) for name in ("low", "high", "to_low", "to_high")]
+            m.d.comb += fanout.to.eq(self.to)
+            m.d.comb += [theirs.eq(beat) for theirs, beat in zip(fanout.beats, self.beats, strict=True)]
         else:
             self._connect_buses(m, fanout)
         m.d.comb += self.ready.eq(fanout.ready)

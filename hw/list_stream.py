@@ -4,8 +4,7 @@ from amaranth import Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.beat_spreader import BeatSpreader
-from hw.beat_walker import LaneBeat
+from hw.beat_spreader import BeatSpreader, lane_beats
 from hw.bus.axi4_read import ADDRESS_BITS, Axi4Read, ReadFault, read_signature
 from hw.config import LIST_ADDRESS_BITS, LIST_COUNT_BITS, CoreConfig
 from hw.errors import Error
@@ -35,7 +34,7 @@ class ListStream(wiring.Component):
         The window of external memory: its first byte, a multiple of 4096, and its beats.
     ar, r
         To memory; see :class:`hw.bus.axi4_read.Axi4Read`.
-    low, high : Out(LaneBeat), to_low, to_high, lanes_ready
+    beats, to, lanes_ready
         See :class:`hw.beat_spreader.BeatSpreader`.
     error : Out(Error), detail : Out(32)
         For as long as a fault lasts, which only ``restart`` ends; nothing goes any more until then.
@@ -48,8 +47,7 @@ class ListStream(wiring.Component):
             "write_en": In(1), "write_addr": In(range(config.lists)), "write_data": In(ListRun()), "restart": In(1),
             "base": In(ADDRESS_BITS), "size": In(LIST_ADDRESS_BITS + 1),
             **read_signature(config.port_bits),
-            "low": Out(LaneBeat(config)), "high": Out(LaneBeat(config)),
-            "to_low": Out(config.lanes), "to_high": Out(config.lanes), "lanes_ready": In(config.lanes),
+            **lane_beats(config), "lanes_ready": In(config.lanes),
             "error": Out(Error), "detail": Out(32),
         })  # fmt: skip
 
@@ -63,7 +61,7 @@ class ListStream(wiring.Component):
             address_bits=LIST_ADDRESS_BITS, count_bits=LIST_COUNT_BITS, data_bits=config.port_bits
         )
         m.submodules.spreader = spreader = restarts(BeatSpreader(config))
-        form = self._format(m)
+        form, shift = self._format(m), config.beats_at_once.bit_length() - 1
         m.d.comb += [
             fetch.event.eq(self.event),
             fetch.valid.eq(self.valid),
@@ -72,15 +70,20 @@ class ListStream(wiring.Component):
             fetch.format.eq(form),
             spreader.format.eq(form),
             read.base.eq(self.base),
-            read.size.eq(self.size),
+            read.size.eq(self.size >> shift),
             read.restart.eq(self.restart),
             spreader.lanes_ready.eq(self.lanes_ready),
-            *(getattr(self, name).eq(getattr(spreader, name)) for name in ("low", "high", "to_low", "to_high")),
+            *(mine.eq(theirs) for mine, theirs in zip(self.beats, spreader.beats, strict=True)),
+            *(mine.eq(theirs) for mine, theirs in zip(self.to, spreader.to, strict=True)),
+            # Of a bus that brings two beats at once a run has half as many, and so has the window.
+            read.runs.payload.address.eq(fetch.runs.payload.address >> shift),
+            read.runs.payload.beats.eq(fetch.runs.payload.beats >> shift),
+            read.runs.valid.eq(fetch.runs.valid),
+            fetch.runs.ready.eq(read.runs.ready),
         ]
-        wiring.connect(m, fetch.runs, read.runs)
         wiring.connect(m, fetch.contexts, contexts.i)
         wiring.connect(m, contexts.o, spreader.contexts)
-        wiring.connect(m, read.o, spreader.beats)
+        wiring.connect(m, read.o, spreader.words)
         wiring.connect(m, read.ar, wiring.flipped(self.ar))
         wiring.connect(m, wiring.flipped(self.r), read.r)
 
@@ -93,7 +96,9 @@ class ListStream(wiring.Component):
                     m.d.comb += self.error.eq(error)
             with m.Default(), m.If(spreader.fault):
                 m.d.comb += self.error.eq(Error.LIST_TARGET)
-        m.d.comb += self.detail.eq(Mux(read.fault == ReadFault.NONE, spreader.fault_address, read.fault_address))
+        m.d.comb += self.detail.eq(
+            Mux(read.fault == ReadFault.NONE, spreader.fault_address, read.fault_address << shift)
+        )
         return m
 
     def _format(self, m):

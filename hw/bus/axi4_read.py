@@ -1,4 +1,4 @@
-"""AXI4 read master: runs of 128-bit beats from a window of memory, several bursts under way, in order."""
+"""AXI4 read master: runs of beats from a window of memory, several bursts under way, in order."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, stream, wiring
@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.queue import Queue
 
-BEAT_BYTES = 16
+BEAT_BYTES = 16  #: of a bus of 64 or 128 bits; of a wider one a beat is a transfer
 PAGE_BYTES = 4096  #: no burst crosses a multiple of this, as AXI wants it
 OKAY = 0
 ADDRESS_BITS = 32
@@ -31,8 +31,8 @@ class ReadRun(data.StructLayout):
 class ReadBeat(data.StructLayout):
     """A beat, and whether it is the last one of its run."""
 
-    def __init__(self):
-        super().__init__({"data": 8 * BEAT_BYTES, "last": 1})
+    def __init__(self, data_bits: int = 8 * BEAT_BYTES):
+        super().__init__({"data": max(data_bits, 8 * BEAT_BYTES), "last": 1})
 
 
 def read_signature(data_bits: int) -> dict[str, wiring.Member]:
@@ -46,9 +46,9 @@ def read_signature(data_bits: int) -> dict[str, wiring.Member]:
 class Axi4Read(wiring.Component):
     """Read runs of beats, one after the other.
 
-    A beat a cycle where the bus is 128 bits wide, half as many at 64, as long as memory answers as fast: the address of
-    a burst is out while those before it are answered, as many as ``outstanding``. Bursts end at multiples of their
-    size, so that none crosses a page. All with one id, so in order.
+    A beat a cycle, half as many where the bus is 64 bits wide, as long as memory answers as fast: the address of a
+    burst is out while those before it are answered, as many as ``outstanding``. Bursts end at multiples of their size,
+    so that none crosses a page. All with one id, so in order.
 
     After a fault nothing more is asked for, what is still answered is dropped, and no run is taken until ``restart``.
 
@@ -57,7 +57,7 @@ class Axi4Read(wiring.Component):
     address_bits, count_bits : int
         Width of an address and of a count of beats in a run.
     data_bits : int
-        Width of the bus, 64 or 128.
+        Width of the bus, 64, 128 or 256.
     burst_beats : int
         Beats of the longest burst, a power of two of at most a page, and at most 256 transfers.
     outstanding : int
@@ -91,10 +91,11 @@ class Axi4Read(wiring.Component):
         self, *, address_bits: int, count_bits: int, data_bits: int = 128, burst_beats: int = 16, outstanding: int = 4,
         timeout: int = 4096,
     ):  # fmt: skip
-        if data_bits not in (64, 128):
-            raise ValueError(f"data_bits is {data_bits}; it must be 64 or 128")
-        self._transfers = 8 * BEAT_BYTES // data_bits  # a beat
-        most = min(PAGE_BYTES // BEAT_BYTES, 256 // self._transfers)
+        if data_bits not in (64, 128, 256):
+            raise ValueError(f"data_bits is {data_bits}; it must be 64, 128 or 256")
+        self._beat_bytes = max(BEAT_BYTES, data_bits // 8)
+        self._transfers = 8 * self._beat_bytes // data_bits  # a beat
+        most = min(PAGE_BYTES // self._beat_bytes, 256 // self._transfers)
         for name, value, high in (("burst_beats", burst_beats, most), ("outstanding", outstanding, 64)):
             if not 2 <= value <= high or value & (value - 1):
                 raise ValueError(f"{name} is {value}; it must be a power of two from 2 to {high}")
@@ -103,7 +104,8 @@ class Axi4Read(wiring.Component):
         self._address_bits, self._count_bits, self._data_bits = address_bits, count_bits, data_bits
         self._burst_beats, self._outstanding, self._timeout = burst_beats, outstanding, timeout
         super().__init__({
-            "runs": In(stream.Signature(ReadRun(address_bits, count_bits))), "o": Out(stream.Signature(ReadBeat())),
+            "runs": In(stream.Signature(ReadRun(address_bits, count_bits))),
+            "o": Out(stream.Signature(ReadBeat(data_bits))),
             "base": In(ADDRESS_BITS), "size": In(address_bits + 1),
             **read_signature(data_bits),
             "restart": In(1), "idle": Out(1), "fault": Out(ReadFault), "fault_address": Out(address_bits),
@@ -114,7 +116,7 @@ class Axi4Read(wiring.Component):
         within = self._burst_beats.bit_length() - 1  # width of a beat's place in a burst
         burst = data.StructLayout({"address": self._address_bits, "more": within, "last": 1})  # ``more`` than one beat
         m.submodules.bursts = bursts = Queue(shape=burst, depth=self._outstanding)
-        m.submodules.beats = beats = Queue(shape=ReadBeat(), depth=self._burst_beats)
+        m.submodules.beats = beats = Queue(shape=ReadBeat(self._data_bits), depth=self._burst_beats)
         halted, under_way = Signal(), Signal(range(self._outstanding + 2))
         stops, outside, wrong, late = Signal(), Signal(), Signal(), Signal()
         m.d.comb += stops.eq(halted | self.restart)
@@ -145,7 +147,7 @@ class Axi4Read(wiring.Component):
             m.d.sync += [
                 self.ar.valid.eq(1),
                 self.ar.payload.addr.eq(
-                    Cat(run.address << (BEAT_BYTES.bit_length() - 1))[:ADDRESS_BITS]
+                    Cat(run.address << (self._beat_bytes.bit_length() - 1))[:ADDRESS_BITS]
                     + (self.base & ~(PAGE_BYTES - 1) & ((1 << ADDRESS_BITS) - 1))
                 ),
                 self.ar.payload.len.eq(chunk * self._transfers - 1),

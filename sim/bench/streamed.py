@@ -37,7 +37,8 @@ WARM_UP = 5  #: tokens before the measurement begins
 class Case:
     """A network on a core before a memory, and what is to be reached, where a bar says so.
 
-    port : share of the port's cycles in which a beat comes, at least
+    port : share of the port's cycles in which a transfer comes, at least
+    efficiency : of the lanes, at least
     milliseconds : a token, at most
     """
 
@@ -46,12 +47,17 @@ class Case:
     readout: bool
     memory: ExternalMemory
     port: float | None = None
+    efficiency: float | None = None
     milliseconds: float | None = None
     lanes: int = 16
     cell_units: int = 2
+    port_bits: int = 128
+    split_banks: bool = False
 
 
 CASES = (
+    # So wide that the lanes are what there is too little of.
+    Case("wide-85", 0.15, False, IDEAL, efficiency=0.97, port_bits=256, split_banks=True),
     Case("ideal-85", 0.15, False, IDEAL, port=0.95),
     Case("ddr3-85", 0.15, False, DDR3_800, port=0.80, milliseconds=1.2),
     Case("ddr3-85-readout", 0.15, True, DDR3_800),
@@ -63,7 +69,7 @@ CASES = (
 class Measured:
     """Of the tokens after the warm-up: cycles from the output of one to that of the next, and what they hold.
 
-    port : beats over cycles; efficiency : MACs over lanes times cycles
+    port : transfers over cycles; efficiency : MACs over lanes times cycles
     readout : share of the beats that are for the readout
     """
 
@@ -87,9 +93,14 @@ def network(density: float, readout: bool) -> TokenWorkload:
 
 
 @cache
-def compiled(density: float, readout: bool, lanes: int, cell_units: int) -> tuple[CoreConfig, CompiledStream]:
+def compiled(
+    density: float, readout: bool, lanes: int, cell_units: int, port_bits: int, split_banks: bool
+) -> tuple[CoreConfig, CompiledStream]:
     drawn = network(density, readout)
-    config = CoreConfig.fitting(drawn.network, lanes, activity=drawn.rates, streamed=True, cell_units=cell_units)
+    config = CoreConfig.fitting(
+        drawn.network, lanes, activity=drawn.rates, streamed=True, cell_units=cell_units, port_bits=port_bits,
+        split_banks=split_banks,
+    )  # fmt: skip
     found = config.compile(drawn.network, activity=drawn.rates)
     assert isinstance(found, CompiledStream)
     return config, found
@@ -98,7 +109,9 @@ def compiled(density: float, readout: bool, lanes: int, cell_units: int) -> tupl
 def measure(case: Case, tokens: int, core_mhz: float, progress=None) -> Measured:
     """Run tokens back to back, the input as early as the core takes it."""
     drawn = network(case.density, case.readout)
-    config, lists = compiled(case.density, case.readout, case.lanes, case.cell_units)
+    config, lists = compiled(
+        case.density, case.readout, case.lanes, case.cell_units, case.port_bits, case.split_banks
+    )  # fmt: skip
     result = Simulator(config).run(
         lists.words, [drawn.inputs(WARM_UP + tokens)], lists=lists.lists.beats, memory=case.memory, core_mhz=core_mhz,
         progress=progress,
@@ -108,10 +121,10 @@ def measure(case: Case, tokens: int, core_mhz: float, progress=None) -> Measured
     return Measured(
         cycles=tuple(cycles.tolist()),
         macs=macs / tokens,
-        port=result.memory["transfers"] * config.port_bits / 128 / result.cycles,
+        port=result.memory["transfers"] / result.cycles,
         efficiency=macs / case.lanes / cycles.sum(),
         readout=readout_share(lists, drawn.rates),
-        bits=128 * result.memory["transfers"] * config.port_bits / 128 / result.steps["macs"].sum(),
+        bits=config.port_bits * result.memory["transfers"] / result.steps["macs"].sum(),
     )
 
 
@@ -133,14 +146,15 @@ HEADINGS = (
 def row(case: Case, measured: Measured, core_mhz: float) -> list[str]:
     mean, *others = measured.milliseconds(core_mhz)
     return [
-        f"{1 - case.density:.0%} sparse, {'with' if case.readout else 'no'} readout, {case.lanes} lanes",
-        case.memory.name,
+        f"{1 - case.density:.0%} sparse, {'with' if case.readout else 'no'} readout, {case.lanes} lanes"
+        + ", split banks" * case.split_banks,
+        f"{case.memory.name}, {case.port_bits} bits",
         f"{mean:.3f}{mark(mean, case.milliseconds, most=True)}",
         ", ".join(f"{each:.3f}" for each in others),
         f"{np.mean(measured.cycles):,.0f}",
         f"{measured.macs:,.0f}",
         f"{measured.port:.3f}{mark(measured.port, case.port)}",
-        f"{measured.efficiency:.3f}",
+        f"{measured.efficiency:.3f}{mark(measured.efficiency, case.efficiency)}",
         f"{measured.bits:.2f}",
         f"{measured.readout:.0%} of beats" if case.readout else "",
     ]

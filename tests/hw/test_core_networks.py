@@ -66,7 +66,7 @@ STREAMED = [
     for lanes, cell_units, depth, rows, weight_bits, y_bits, value_bits, acc_bits, split, hops, gap_bits, port_bits in (
         (1, 1, 16, 200, 8, 8, 9, 24, False, 1, 6, 64),
         (5, 1, 32, 96, 8, 14, 15, 30, True, 2, 4, 128),
-        (16, 2, 8, 48, 8, 10, 17, 30, False, 1, 5, 128),
+        (16, 2, 8, 48, 8, 10, 17, 30, False, 1, 5, 256),
         (32, 4, 16, 32, 4, 15, 16, 26, True, 3, 5, 64),
     )
 ]
@@ -125,7 +125,7 @@ def test_random_networks(config, request):
         mode = str(rng.choice(("stream", "stream", "stepwise")))
         external = {}
         if config.streamed:
-            memory = MEMORIES[rng.integers(len(MEMORIES))]
+            memory = MEMORIES[rng.integers(2 if config.port_bits == 256 else len(MEMORIES))]
             external = {"lists": case.compiled.lists.beats, "memory": memory, "core_mhz": int(rng.integers(20, 300))}
         result = simulator.run(
             case.compiled.words, case.sequences, mode=mode, trace_updates=True,

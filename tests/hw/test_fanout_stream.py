@@ -3,7 +3,7 @@
 import random
 
 import cocotb
-from amaranth import Module
+from amaranth import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 from cocotb.triggers import RisingEdge
@@ -65,16 +65,14 @@ class Chain(wiring.Component):
         ]
         wiring.connect(m, fetch.runs, read.runs)
         wiring.connect(m, fetch.contexts, spreader.contexts)
-        wiring.connect(m, read.o, spreader.beats)
+        wiring.connect(m, read.o, spreader.words)
         wiring.connect(m, read.ar, wiring.flipped(self.ar))
         wiring.connect(m, wiring.flipped(self.r), read.r)
         for k, lane in enumerate(self.lanes):
             m.submodules[f"lane_{k}"] = lane
             m.d.comb += [
-                lane.low.eq(spreader.low),
-                lane.high.eq(spreader.high),
-                lane.to_low.eq(spreader.to_low[k]),
-                lane.to_high.eq(spreader.to_high[k]),
+                *(mine.eq(beat) for mine, beat in zip(lane.beats, spreader.beats, strict=True)),
+                lane.to.eq(Cat(to[k] for to in spreader.to)),
                 spreader.lanes_ready[k].eq(lane.ready),
                 getattr(self, f"lane_{k}__o").eq(lane.o),
                 getattr(self, f"lane_{k}__o_valid").eq(lane.o_valid),

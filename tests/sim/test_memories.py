@@ -596,7 +596,8 @@ def test_gaps():
     ("call", "message"),
     [
         (lambda: ideal(0), "latency is 0; it must be 1 or more"),
-        (lambda: pack(IDEAL, core_mhz=100, data_bits=32), "data_bits is 32; it must be 64 or 128"),
+        (lambda: pack(IDEAL, core_mhz=100, data_bits=32), "data_bits is 32; it must be 64, 128 or 256"),
+        (lambda: pack(SDR_133, core_mhz=100, data_bits=256), "data_bits is 256; it must be 64 or 128 before a DRAM"),
         (lambda: pack(IDEAL, core_mhz=100, base=8), "base is 0x8; it must be a multiple of 16 of at most 32 bits"),
         (lambda: pack(IDEAL, core_mhz=0), "core_mhz is 0; it must be more than 0"),
         (lambda: pack(replace(sdr(), banks=3), core_mhz=100), "banks is 3; it must be a power of two"),
@@ -649,7 +650,7 @@ def test_what_the_port_does_not_allow():
         ([0, 128, 0, 1, 1, *[0] * 20, 1], "a memory's faults are cut short"),
         ([0, 128, 0, 1, 1, *[0] * 20, 1, 9, 0, 0, 0], "a memory's fault is of no known kind"),
         ([7, 128, 0, 1, 1, *[0] * 21], "a memory is of no known kind"),
-        ([0, 32, 0, 1, 1, *[0] * 21], "a memory's port is neither 64 nor 128 bits wide"),
+        ([0, 32, 0, 1, 1, *[0] * 21], "a memory's port is not 64, 128 or 256 bits"),
         ([0, 64, 0, 0, 1, *[0] * 21], "a memory takes no burst"),
         ([0, 64, 0, 1, 0, *[0] * 21], "a memory answers in the cycle in which it is asked"),
     ],
@@ -706,3 +707,20 @@ def test_addresses_fall_into_banks():
     ask_all(model, *((at(SDR_133, bank, row, 32), 1) for row, bank in ((0, 0), (0, 3), (5, 1), (8191, 2))))
     reads = model.commands[model.commands["kind"] == CommandKind.READ]
     assert list(zip(reads["bank"].tolist(), reads["row"].tolist(), strict=True)) == [(0, 0), (3, 0), (1, 5), (2, 8191)]
+
+
+def test_a_port_of_256_bits():
+    """Of an ideal memory: 32 bytes a transfer."""
+    content = np.random.default_rng(5).integers(0, 256, 1 << 12, np.uint8)
+    model = MemoryModel(IDEAL, core_mhz=100, data_bits=256, base=BASE, content=content)
+    model.ask(BASE + 64, 3)
+    found = []
+    while len(found) < 3:
+        model.tick()
+        if (transfer := model.transfer) is not None:
+            found.append(transfer)
+            model.take()
+    expected = [int.from_bytes(content[at : at + 32].tobytes(), "little") for at in (64, 96, 128)]
+    assert [(transfer.data, transfer.last) for transfer in found] == list(
+        zip(expected, (False, False, True), strict=True)
+    )
