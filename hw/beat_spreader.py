@@ -1,8 +1,5 @@
 """Hand beats from external memory to the lanes that they are for, with what their event brought."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -26,8 +23,8 @@ def lane_beats(config: CoreConfig) -> dict[str, wiring.Member]:
 class BeatSpreader(wiring.Component):
     """Read the headers of beats, and send each beat, or both halves of one, to its lanes; markers to all of them.
 
-    A beat a cycle, or two where the bus brings two at once, but a cycle more if both have a lane in common; latency one
-    cycle, order kept. A beat goes when its lanes have room, a marker when all have.
+    A beat a cycle, or as many as the bus brings at once, if no two of them have a lane in common; latency one cycle,
+    order kept in each lane. A beat goes when its lanes have room, a marker when all have.
 
     Members
     -------
@@ -72,37 +69,42 @@ class BeatSpreader(wiring.Component):
             wanted.append(to_low | targets[-1])
             exists.append(exists_low & (~is_half | exists_high))
 
-        # All of them go, or one after the other if they have a lane in common.
-        turn, clash, last_turn = Signal(), Signal(), Signal()
-        goes, waits, good = Signal(), Signal(), Signal()
-        turns = [1]
-        if config.beats_at_once > 1:
-            m.d.comb += clash.eq((wanted[0] & wanted[1]).any() & is_event)
-            turns = [~clash | ~turn, ~clash | turn]
-            with m.If(goes):
-                m.d.sync += turn.eq(clash & ~turn)
-        needs = reduce(or_, (Mux(now, lanes, 0) for now, lanes in zip(turns, wanted, strict=True)))
+        # Each goes when its lanes have room and get none of those before it in this word, which are first.
+        ways = range(config.beats_at_once)
+        done, goes = Signal(config.beats_at_once), Signal(config.beats_at_once)
+        may_go, marks, good, ends = Signal(), Signal(), Signal(), Signal()
+        before = 0
+        for way in ways:
+            m.d.comb += goes[way].eq(
+                may_go
+                & is_event
+                & ~done[way]
+                & ~(wanted[way] & ~self.lanes_ready).any()
+                & ~(wanted[way] & before).any()
+            )
+            before = before | Mux(done[way], 0, wanted[way])
         m.d.comb += [
-            last_turn.eq(~clash | turn),
-            waits.eq((Mux(is_event, needs, (1 << config.lanes) - 1) & ~self.lanes_ready).any()),
-            good.eq(~is_event | Cat(exists).all()),
-            goes.eq(self.contexts.valid & (self.words.valid | ~is_event) & ~waits & ~self.fault),
-            self.words.ready.eq(goes & is_event & last_turn),
-            self.contexts.ready.eq(goes & (~is_event | (self.words.payload.last & last_turn))),
+            good.eq(Cat(exists).all()),
+            may_go.eq(self.contexts.valid & (self.words.valid | ~is_event) & ~self.fault),
+            marks.eq(may_go & ~is_event & self.lanes_ready.all()),
+            ends.eq((done | goes).all()),
+            self.words.ready.eq(ends & is_event),
+            self.contexts.ready.eq(marks | (ends & is_event & self.words.payload.last)),
         ]
         m.d.sync += [
+            done.eq(Mux(ends, 0, done | goes)),
             *(sent.eq(half) for sent, half in zip(self.beats, halves, strict=True)),
             *(to.eq(0) for to in self.to),
         ]
         with m.If(~is_event):
             m.d.sync += self.beats[0].body.eq(0)
-        with m.If(goes):
-            m.d.sync += [self.fault.eq(~good), self.fault_address.eq(context.address)]
-            with m.If(good & is_event):
-                for number, (to, target) in enumerate(zip(self.to, targets, strict=True)):
-                    m.d.sync += to.eq(Mux(turns[number // 2], target, 0))
-            with m.If(~is_event):
-                m.d.sync += self.to[0].eq((1 << config.lanes) - 1)
+        with m.If(goes.any() & ~good):
+            m.d.sync += [self.fault.eq(1), self.fault_address.eq(context.address)]
+        for number, (to, target) in enumerate(zip(self.to, targets, strict=True)):
+            with m.If(goes[number // 2] & good):
+                m.d.sync += to.eq(target)
+        with m.If(marks):
+            m.d.sync += self.to[0].eq((1 << config.lanes) - 1)
         return m
 
     def _read(self, m, half, name):

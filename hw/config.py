@@ -83,8 +83,8 @@ class CoreConfig:
         Where lists are in external memory: how many the directory knows, those of the units and, unless they are
         dense, of the inputs; else 0.
     port_bits : int
-        Width of the port to external memory, 64, 128 or 256. At 256 two beats come at once, and lists have an even
-        number of them.
+        Width of the port to external memory, 64 to 512. Beyond 128 several beats come at once, and a list has a
+        multiple of as many.
 
     Raises
     ------
@@ -146,8 +146,8 @@ class CoreConfig:
         """Check what goes with lists in external memory."""
         if self.gap_bits not in GAP_BITS:
             raise ValueError(f"gap_bits is {self.gap_bits}; it must be 0, 4, 5 or 6")
-        if self.port_bits not in (64, 128, 256):
-            raise ValueError(f"port_bits is {self.port_bits}; it must be 64, 128 or 256")
+        if self.port_bits not in (64, 128, 256, 512):
+            raise ValueError(f"port_bits is {self.port_bits}; it must be 64, 128, 256 or 512")
         for name in ("compact", "forwarding"):
             if getattr(self, name):
                 raise ValueError(f"{name} is True; it must be False where gap_bits is not 0")

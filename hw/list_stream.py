@@ -75,7 +75,7 @@ class ListStream(wiring.Component):
             spreader.lanes_ready.eq(self.lanes_ready),
             *(mine.eq(theirs) for mine, theirs in zip(self.beats, spreader.beats, strict=True)),
             *(mine.eq(theirs) for mine, theirs in zip(self.to, spreader.to, strict=True)),
-            # Of a bus that brings two beats at once a run has half as many, and so has the window.
+            # Of a bus that brings several beats at once a run has fewer, and so has the window.
             read.runs.payload.address.eq(fetch.runs.payload.address >> shift),
             read.runs.payload.beats.eq(fetch.runs.payload.beats >> shift),
             read.runs.valid.eq(fetch.runs.valid),

@@ -234,7 +234,7 @@ def pack(
     core_mhz : float
         Clock of the core.
     data_bits : int
-        Width of the port, 64 or 128, of an ideal memory also 256.
+        Width of the port, 64 or 128, of an ideal memory up to 512.
     base : int
         Byte address of the content, a multiple of 16.
 
@@ -243,10 +243,10 @@ def pack(
     ValueError
         If a parameter is not as said, or the ratio of the clocks takes more than 16 bits.
     """
-    if data_bits not in (64, 128, 256):
-        raise ValueError(f"data_bits is {data_bits}; it must be 64, 128 or 256")
-    if data_bits == 256 and not isinstance(memory, IdealMemory):
-        raise ValueError("data_bits is 256; it must be 64 or 128 before a DRAM")
+    if data_bits not in (64, 128, 256, 512):
+        raise ValueError(f"data_bits is {data_bits}; it must be 64, 128, 256 or 512")
+    if data_bits > 128 and not isinstance(memory, IdealMemory):
+        raise ValueError(f"data_bits is {data_bits}; it must be 64 or 128 before a DRAM")
     if not 0 <= base < 1 << 32 or base % PIECE_BYTES:
         raise ValueError(f"base is {base:#x}; it must be a multiple of 16 of at most 32 bits")
     if not core_mhz > 0:

@@ -194,10 +194,10 @@ class MemoryModel:
         """The transfer that may be taken in this cycle, if any."""
         if not self._library.egret_memory_r_valid(self._handle):
             return None
-        words = np.zeros(10, np.uint32)
+        words = np.zeros(18, np.uint32)
         self._library.egret_memory_r(self._handle, words.ctypes.data)
         return Transfer(
-            int.from_bytes(words[: self._data_bits // 32].tobytes(), "little"), int(words[8]), bool(words[9])
+            int.from_bytes(words[: self._data_bits // 32].tobytes(), "little"), int(words[16]), bool(words[17])
         )
 
     @property

@@ -57,7 +57,7 @@ class Axi4Read(wiring.Component):
     address_bits, count_bits : int
         Width of an address and of a count of beats in a run.
     data_bits : int
-        Width of the bus, 64, 128 or 256.
+        Width of the bus, 64, 128, 256 or 512.
     burst_beats : int
         Beats of the longest burst, a power of two of at most a page, and at most 256 transfers.
     outstanding : int
@@ -91,8 +91,8 @@ class Axi4Read(wiring.Component):
         self, *, address_bits: int, count_bits: int, data_bits: int = 128, burst_beats: int = 16, outstanding: int = 4,
         timeout: int = 4096,
     ):  # fmt: skip
-        if data_bits not in (64, 128, 256):
-            raise ValueError(f"data_bits is {data_bits}; it must be 64, 128 or 256")
+        if data_bits not in (64, 128, 256, 512):
+            raise ValueError(f"data_bits is {data_bits}; it must be 64, 128, 256 or 512")
         self._beat_bytes = max(BEAT_BYTES, data_bits // 8)
         self._transfers = 8 * self._beat_bytes // data_bits  # a beat
         most = min(PAGE_BYTES // self._beat_bytes, 256 // self._transfers)

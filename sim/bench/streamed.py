@@ -53,11 +53,12 @@ class Case:
     cell_units: int = 2
     port_bits: int = 128
     split_banks: bool = False
+    queue_depth: int = 16
 
 
 CASES = (
     # So wide that the lanes are what there is too little of.
-    Case("wide-85", 0.15, False, IDEAL, efficiency=0.97, port_bits=256, split_banks=True),
+    Case("wide-85", 0.15, False, IDEAL, efficiency=0.97, port_bits=512, split_banks=True, queue_depth=64),
     Case("ideal-85", 0.15, False, IDEAL, port=0.95),
     Case("ddr3-85", 0.15, False, DDR3_800, port=0.80, milliseconds=1.2),
     Case("ddr3-85-readout", 0.15, True, DDR3_800),
@@ -93,14 +94,9 @@ def network(density: float, readout: bool) -> TokenWorkload:
 
 
 @cache
-def compiled(
-    density: float, readout: bool, lanes: int, cell_units: int, port_bits: int, split_banks: bool
-) -> tuple[CoreConfig, CompiledStream]:
+def compiled(density: float, readout: bool, lanes: int, **options: int) -> tuple[CoreConfig, CompiledStream]:
     drawn = network(density, readout)
-    config = CoreConfig.fitting(
-        drawn.network, lanes, activity=drawn.rates, streamed=True, cell_units=cell_units, port_bits=port_bits,
-        split_banks=split_banks,
-    )  # fmt: skip
+    config = CoreConfig.fitting(drawn.network, lanes, activity=drawn.rates, streamed=True, **options)
     found = config.compile(drawn.network, activity=drawn.rates)
     assert isinstance(found, CompiledStream)
     return config, found
@@ -109,9 +105,8 @@ def compiled(
 def measure(case: Case, tokens: int, core_mhz: float, progress=None) -> Measured:
     """Run tokens back to back, the input as early as the core takes it."""
     drawn = network(case.density, case.readout)
-    config, lists = compiled(
-        case.density, case.readout, case.lanes, case.cell_units, case.port_bits, case.split_banks
-    )  # fmt: skip
+    options = {name: getattr(case, name) for name in ("cell_units", "port_bits", "split_banks", "queue_depth")}
+    config, lists = compiled(case.density, case.readout, case.lanes, **options)
     result = Simulator(config).run(
         lists.words, [drawn.inputs(WARM_UP + tokens)], lists=lists.lists.beats, memory=case.memory, core_mhz=core_mhz,
         progress=progress,
@@ -147,7 +142,8 @@ def row(case: Case, measured: Measured, core_mhz: float) -> list[str]:
     mean, *others = measured.milliseconds(core_mhz)
     return [
         f"{1 - case.density:.0%} sparse, {'with' if case.readout else 'no'} readout, {case.lanes} lanes"
-        + ", split banks" * case.split_banks,
+        + ", split banks" * case.split_banks
+        + f", queue {case.queue_depth}" * (case.queue_depth != 16),
         f"{case.memory.name}, {case.port_bits} bits",
         f"{mean:.3f}{mark(mean, case.milliseconds, most=True)}",
         ", ".join(f"{each:.3f}" for each in others),

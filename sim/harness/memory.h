@@ -79,8 +79,9 @@ struct MemoryParameters {
       faults.push_back({fault[0], fault[1], fault[2], fault[3]});
     }
     if (kind > kDram) return "a memory is of no known kind";
-    if (data_bits != 64 && data_bits != 128 && data_bits != 256) return "a memory's port is not 64, 128 or 256 bits";
-    if (data_bits == 256 && kind == kDram) return "a DRAM's port is at most 128 bits wide, as a read of the chip";
+    if (data_bits != 64 && data_bits != 128 && data_bits != 256 && data_bits != 512)
+      return "a memory's port is not 64, 128, 256 or 512 bits";
+    if (data_bits > 128 && kind == kDram) return "a DRAM's port is at most 128 bits wide, as a read of the chip";
     if (!queue) return "a memory takes no burst";
     if (kind == kIdeal) return latency ? nullptr : "a memory answers in the cycle in which it is asked";
     if (!clocks || !cycles || !front || !buffer || !burst || !refi) return "a parameter of a DRAM is 0";
@@ -239,7 +240,7 @@ class Dram {
 class Memory {
  public:
   struct Transfer {
-    std::array<uint32_t, 8> words;  // lowest first; as many of them as the port has bits for
+    std::array<uint32_t, 16> words;  // lowest first; as many of them as the port has bits for
     uint8_t response;
     bool last;
   };
@@ -412,12 +413,12 @@ int egret_memory_r_valid(const egret::LoggedMemory* memory) { return memory->r_v
 void egret_memory_r_taken(egret::LoggedMemory* memory) { memory->r_taken(); }
 uint64_t egret_memory_now(const egret::LoggedMemory* memory) { return memory->now(); }
 
-// Ten words: the data, the response, whether it is the last one.
+// 18 words: the data, the response, whether it is the last one.
 void egret_memory_r(const egret::LoggedMemory* memory, uint32_t* words) {
   const egret::Memory::Transfer& transfer = memory->r();
   std::copy(transfer.words.begin(), transfer.words.end(), words);
-  words[8] = transfer.response;
-  words[9] = transfer.last;
+  words[16] = transfer.response;
+  words[17] = transfer.last;
 }
 
 void egret_memory_counts(const egret::LoggedMemory* memory, uint64_t* numbers) {

@@ -214,7 +214,7 @@ def test_axi4_read(simulate):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data_bits": 32}, "data_bits is 32; it must be 64, 128 or 256"),
+        ({"data_bits": 32}, "data_bits is 32; it must be 64, 128, 256 or 512"),
         ({"burst_beats": 512}, "burst_beats is 512; it must be a power of two from 2 to 256"),
         ({"data_bits": 64, "burst_beats": 256}, "burst_beats is 256; it must be a power of two from 2 to 128"),
         ({"outstanding": 3}, "outstanding is 3; it must be a power of two from 2 to 64"),

@@ -82,7 +82,7 @@ STREAMED = {"lanes": 16, "gap_bits": 5, "lists": 512}
         ({"gap_bits": 0}, "lists is 512; it must be 0 where gap_bits is 0, as lists are on chip then"),
         ({"lists": 0}, "lists is 0; it must be from 1 to 32768 where gap_bits is not 0"),
         ({"rows": 513}, "rows is 513; it must be from 1 to 512 where gap_bits is not 0"),
-        ({"port_bits": 32}, "port_bits is 32; it must be 64, 128 or 256"),
+        ({"port_bits": 32}, "port_bits is 32; it must be 64, 128, 256 or 512"),
         ({"forwarding": True}, "forwarding is True; it must be False where gap_bits is not 0"),
         ({**COMPACT}, "compact is True; it must be False where gap_bits is not 0"),
     ],

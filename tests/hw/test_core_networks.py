@@ -68,6 +68,7 @@ STREAMED = [
         (5, 1, 32, 96, 8, 14, 15, 30, True, 2, 4, 128),
         (16, 2, 8, 48, 8, 10, 17, 30, False, 1, 5, 256),
         (32, 4, 16, 32, 4, 15, 16, 26, True, 3, 5, 64),
+        (8, 4, 16, 96, 8, 9, 12, 26, True, 2, 5, 512),
     )
 ]
 MEMORIES = (ideal(1), IDEAL, DDR3_800, SDR_133)
@@ -125,7 +126,7 @@ def test_random_networks(config, request):
         mode = str(rng.choice(("stream", "stream", "stepwise")))
         external = {}
         if config.streamed:
-            memory = MEMORIES[rng.integers(2 if config.port_bits == 256 else len(MEMORIES))]
+            memory = MEMORIES[rng.integers(2 if config.port_bits > 128 else len(MEMORIES))]
             external = {"lists": case.compiled.lists.beats, "memory": memory, "core_mhz": int(rng.integers(20, 300))}
         result = simulator.run(
             case.compiled.words, case.sequences, mode=mode, trace_updates=True,

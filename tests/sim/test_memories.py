@@ -596,7 +596,7 @@ def test_gaps():
     ("call", "message"),
     [
         (lambda: ideal(0), "latency is 0; it must be 1 or more"),
-        (lambda: pack(IDEAL, core_mhz=100, data_bits=32), "data_bits is 32; it must be 64, 128 or 256"),
+        (lambda: pack(IDEAL, core_mhz=100, data_bits=32), "data_bits is 32; it must be 64, 128, 256 or 512"),
         (lambda: pack(SDR_133, core_mhz=100, data_bits=256), "data_bits is 256; it must be 64 or 128 before a DRAM"),
         (lambda: pack(IDEAL, core_mhz=100, base=8), "base is 0x8; it must be a multiple of 16 of at most 32 bits"),
         (lambda: pack(IDEAL, core_mhz=0), "core_mhz is 0; it must be more than 0"),
@@ -650,7 +650,7 @@ def test_what_the_port_does_not_allow():
         ([0, 128, 0, 1, 1, *[0] * 20, 1], "a memory's faults are cut short"),
         ([0, 128, 0, 1, 1, *[0] * 20, 1, 9, 0, 0, 0], "a memory's fault is of no known kind"),
         ([7, 128, 0, 1, 1, *[0] * 21], "a memory is of no known kind"),
-        ([0, 32, 0, 1, 1, *[0] * 21], "a memory's port is not 64, 128 or 256 bits"),
+        ([0, 32, 0, 1, 1, *[0] * 21], "a memory's port is not 64, 128, 256 or 512 bits"),
         ([0, 64, 0, 0, 1, *[0] * 21], "a memory takes no burst"),
         ([0, 64, 0, 1, 0, *[0] * 21], "a memory answers in the cycle in which it is asked"),
     ],
@@ -709,18 +709,18 @@ def test_addresses_fall_into_banks():
     assert list(zip(reads["bank"].tolist(), reads["row"].tolist(), strict=True)) == [(0, 0), (3, 0), (1, 5), (2, 8191)]
 
 
-def test_a_port_of_256_bits():
-    """Of an ideal memory: 32 bytes a transfer."""
+@pytest.mark.parametrize("data_bits", [256, 512])
+def test_a_wide_port(data_bits):
+    """Of an ideal memory."""
+    size = data_bits // 8
     content = np.random.default_rng(5).integers(0, 256, 1 << 12, np.uint8)
-    model = MemoryModel(IDEAL, core_mhz=100, data_bits=256, base=BASE, content=content)
+    model = MemoryModel(IDEAL, core_mhz=100, data_bits=data_bits, base=BASE, content=content)
     model.ask(BASE + 64, 3)
     found = []
     while len(found) < 3:
         model.tick()
         if (transfer := model.transfer) is not None:
-            found.append(transfer)
+            found.append((transfer.data, transfer.last))
             model.take()
-    expected = [int.from_bytes(content[at : at + 32].tobytes(), "little") for at in (64, 96, 128)]
-    assert [(transfer.data, transfer.last) for transfer in found] == list(
-        zip(expected, (False, False, True), strict=True)
-    )
+    expected = [content[64 + k * size :][:size].tobytes() for k in range(3)]
+    assert found == [(int.from_bytes(data, "little"), k == 2) for k, data in enumerate(expected)]
