@@ -10,12 +10,27 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from formal import accumulate, broadcast, bus, cell_group, drains, fanout, output, paths, queue, ranking, wishbone
+from formal import (
+    accumulate,
+    broadcast,
+    bus,
+    cell_group,
+    drains,
+    fanout,
+    lists,
+    output,
+    paths,
+    queue,
+    ranking,
+    wishbone,
+)
 from formal.proof import ToolError, find_tools
 
 PROOFS = [
     proof
-    for subject in (paths, queue, bus, broadcast, fanout, accumulate, drains, cell_group, output, ranking, wishbone)
+    for subject in (
+        paths, queue, bus, broadcast, fanout, accumulate, drains, cell_group, lists, output, ranking, wishbone
+    )  # fmt: skip
     for proof in subject.PROOFS
 ]
 

@@ -139,7 +139,8 @@ class Axi4Read(wiring.Component):
         asks = Signal()  # a burst goes to the bus
         with m.If(asking & ~checked):
             m.d.sync += checked.eq(1)
-            m.d.comb += outside.eq((end > self.size) | (run.beats == 0))
+            # A window may be larger than what an address can tell.
+            m.d.comb += outside.eq((end > self.size) | (end > 1 << self._address_bits) | (run.beats == 0))
         m.d.comb += asks.eq(asking & checked & ~stops & (~self.ar.valid | self.ar.ready) & bursts.i.ready)
         with m.If(self.ar.ready):
             m.d.sync += self.ar.valid.eq(0)
