@@ -9,12 +9,6 @@ from __future__ import annotations
 import ctypes
 import enum
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,15 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.lm.native import CompilerError
 from sim.memories import PIECE_BYTES, DramMemory, ExternalMemory, Fault, IdealMemory, pack
+from sim.native import load
 
-ROOT = Path(__file__).parents[1]
-CACHE = ROOT / "build" / "sim"
 SOURCE = Path(__file__).parent / "harness" / "memory.h"
-FLAGS = (
-    "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-DEGRET_MEMORY_LIBRARY", "-shared", "-fPIC", "-x", "c++",
-)  # fmt: skip
 PAGE_BYTES = 4096  #: no burst crosses a multiple of this, as AXI wants it
 BEATS_MEASURED, SEED = 60_000, 1  #: of :func:`bandwidth`
 IDEAL_BYTES = 1 << 28  #: that an ideal memory is taken to have there
@@ -46,21 +35,9 @@ def build() -> ctypes.CDLL:
     Raises
     ------
     CompilerError
-        If there is no C++ compiler, or it fails.
+        See :func:`sim.native.load`.
     """
-    if shutil.which("g++") is None:
-        raise CompilerError("g++ is missing; install it with your system's package manager")
-    recipe = SOURCE.read_text() + " ".join(FLAGS) + platform.machine()
-    path = CACHE / f"memory-{hashlib.sha256(recipe.encode()).hexdigest()[:20]}.so"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-") as folder:  # two processes may build at once
-            built = Path(folder) / path.name
-            done = subprocess.run(["g++", *FLAGS, "-o", built, SOURCE], capture_output=True, text=True)
-            if done.returncode:
-                raise CompilerError(f"g++ cannot build {SOURCE}: {done.stderr.strip()}")
-            os.replace(built, path)
-    library = ctypes.CDLL(str(path))
+    library = load(SOURCE, "EGRET_MEMORY_LIBRARY")
     u64, pointer = ctypes.c_uint64, ctypes.c_void_p
     for name, result, arguments in (
         ("check", ctypes.c_char_p, (pointer, u64)), ("new", pointer, (pointer, u64, pointer, u64)),

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
-from golden.lm.native import CompilerError
 from sim.memory_model import Counts
+from sim.native import load
 
-ROOT = Path(__file__).parents[2]
-CACHE = ROOT / "build" / "sim"
-SOURCE = ROOT / "sim" / "harness" / "cycles.h"
+SOURCE = Path(__file__).parents[1] / "harness" / "cycles.h"
 HEADERS = (SOURCE.with_name("memory.h"), *sorted(SOURCE.with_suffix("").glob("*.h")))
-FLAGS = (
-    "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-DEGRET_CYCLES_LIBRARY", "-shared", "-fPIC",
-    "-I", str(SOURCE.parent), "-x", "c++",
-)  # fmt: skip
 GROUPS_MAX = 17  #: kGroupsMax: inputs and layers
 #: The fields of ``CycleNetwork``, ``StepCycles`` and ``CycleTotals``, in their order.
 NETWORK = (
@@ -42,21 +30,9 @@ def build() -> ctypes.CDLL:
     Raises
     ------
     CompilerError
-        If there is no C++ compiler, or it fails.
+        See :func:`sim.native.load`.
     """
-    if shutil.which("g++") is None:
-        raise CompilerError("g++ is missing; install it with your system's package manager")
-    recipe = "".join(file.read_text() for file in (SOURCE, *HEADERS)) + " ".join(FLAGS) + platform.machine()
-    path = CACHE / f"cycles-{hashlib.sha256(recipe.encode()).hexdigest()[:20]}.so"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-") as folder:  # two processes may build at once
-            built = Path(folder) / path.name
-            done = subprocess.run(["g++", *FLAGS, "-o", built, SOURCE], capture_output=True, text=True)
-            if done.returncode:
-                raise CompilerError(f"g++ cannot build {SOURCE}: {done.stderr.strip()}")
-            os.replace(built, path)
-    library = ctypes.CDLL(str(path))
+    library = load(SOURCE, "EGRET_CYCLES_LIBRARY", HEADERS)
     library.egret_cycles_run.restype = ctypes.c_char_p
     library.egret_cycles_run.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_uint64] + [ctypes.c_void_p] * 2
     return library

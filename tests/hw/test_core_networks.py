@@ -4,6 +4,8 @@ Every unit at every step, every output, the counts of every step and all totals.
 early as the core takes them, or each step after the one before. Directed cases are in ``test_core.py``.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,33 +46,15 @@ CONFIGS = [
         (16, 4, 16, 32, 2048, 4, 15, 16, 26, False, False, 3),
     )
 ]
-#: With lists in external memory.
+#: The same with lists in external memory.
 STREAMED = [
-    CoreConfig(
-        lanes=lanes,
-        cell_units=cell_units,
-        queue_depth=depth,
-        rows=rows,
-        sources=512,
-        layers=4,
-        weight_bits=weight_bits,
-        y_bits=y_bits,
-        value_bits=value_bits,
-        acc_bits=acc_bits,
-        split_banks=split,
-        hops=hops,
-        gap_bits=gap_bits,
-        lists=512,
-        port_bits=port_bits,
-    )  # fmt: skip
-    for lanes, cell_units, depth, rows, weight_bits, y_bits, value_bits, acc_bits, split, hops, gap_bits, port_bits in (
-        (1, 1, 16, 200, 8, 8, 9, 24, False, 1, 6, 64),
-        (5, 1, 32, 96, 8, 14, 15, 30, True, 2, 4, 128),
-        (16, 2, 8, 48, 8, 10, 17, 30, False, 1, 5, 256),
-        (32, 4, 16, 32, 4, 15, 16, 26, True, 3, 5, 64),
-        (8, 4, 16, 96, 8, 9, 12, 26, True, 2, 5, 512),
+    replace(CONFIGS[base], queue_depth=depth, rows=rows, forwarding=False, hops=hops, gap_bits=gap_bits, lists=512,
+            port_bits=port_bits)  # fmt: skip
+    for base, depth, rows, hops, gap_bits, port_bits in (
+        (0, 16, 200, 1, 6, 64), (3, 32, 96, 2, 4, 128), (4, 8, 96, 2, 5, 512), (5, 16, 48, 3, 5, 64),
+        (5, 8, 48, 1, 5, 256),
     )
-]
+]  # fmt: skip
 MEMORIES = (ideal(1), IDEAL, DDR3_800, SDR_133)
 
 
@@ -114,7 +98,9 @@ def check(case, result):
 @pytest.mark.parametrize(
     "config",
     CONFIGS + STREAMED,
-    ids=lambda config: f"{config.lanes}-lanes-{config.cell_units}-cells{'-streamed' * config.streamed}",
+    ids=lambda config: (
+        f"{config.lanes}-lanes-{config.cell_units}-cells" + f"-port-{config.port_bits}" * config.streamed
+    ),
 )
 def test_random_networks(config, request):
     seed = request.config.getoption("--seed")

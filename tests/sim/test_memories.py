@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim import memories, memory_model
+from sim import memories, memory_model, native
 from sim.memories import (
     DDR3_800,
     DDR3_800_IN_TURN,
@@ -662,8 +662,8 @@ def test_numbers_that_no_memory_has(numbers, message):
 
 
 def test_no_compiler(monkeypatch):
-    monkeypatch.setattr(memory_model.shutil, "which", lambda name: None)
-    with pytest.raises(memory_model.CompilerError, match="^g\\+\\+ is missing; install it with your system's package"):
+    monkeypatch.setattr(native.shutil, "which", lambda name: None)
+    with pytest.raises(native.CompilerError, match="^g\\+\\+ is missing; install it with your system's package"):
         memory_model.build.__wrapped__()
 
 
