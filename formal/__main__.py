@@ -17,7 +17,6 @@ from formal import (
     cell_group,
     drains,
     fanout,
-    lists,
     output,
     paths,
     queue,
@@ -29,7 +28,7 @@ from formal.proof import ToolError, find_tools
 PROOFS = [
     proof
     for subject in (
-        paths, queue, bus, broadcast, fanout, accumulate, drains, cell_group, lists, output, ranking, wishbone
+        paths, queue, bus, broadcast, fanout, accumulate, drains, cell_group, output, ranking, wishbone
     )  # fmt: skip
     for proof in subject.PROOFS
 ]

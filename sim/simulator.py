@@ -220,6 +220,8 @@ class Simulator:
                     raise
                 finally:
                     self._running.discard(process)
+            if self._stopped:  # even if it was faster
+                raise SimulationError("the compiled model was stopped")
             if process.returncode:
                 raise SimulationError(f"the compiled model failed: {message.strip() or process.returncode}")
             with answer.open("rb") as file:
