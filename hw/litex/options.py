@@ -1,0 +1,54 @@
+"""What both command lines share: the core, and the networks that the firmware runs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from golden import network
+from hw.config import CoreConfig
+from hw.litex.cases import Case
+from hw.litex.peripheral import PORT_BITS
+from sim.inputs import read_inputs
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "models" / "digits" / "digits.safetensors"
+CLOCK = 60.0  #: MHz
+
+
+def add_core(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the core and of the clock."""
+    group = parser.add_argument_group("core", "see hw/config.py; lists are in DRAM")
+    for name, default, what in (
+        ("lanes", 8, "multiply-accumulates a cycle"),
+        ("cell-units", 1, "a divisor of the lanes"),
+        ("rows", 256, "units a lane can hold"),
+        ("sources", 32768, "inputs and units together"),
+        ("layers", 4, "layers, the readout included"),
+        ("acc-bits", 28, "width of a sum"),
+        ("gap-bits", 5, "width of a gap in a list"),
+        ("lists", 4096, "lists that the directory knows"),
+        ("hops", 1, "registers in each bus between the lanes and the rest"),
+    ):
+        group.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: %(default)s)")
+    parser.add_argument(
+        "--clock", type=float, default=CLOCK, metavar="MHZ", help="of CPU, core and controller (default: %(default)s)"
+    )
+
+
+def config(options: argparse.Namespace) -> CoreConfig:
+    """Return the configuration that the options ask for."""
+    names = ("lanes", "cell_units", "rows", "sources", "layers", "acc_bits", "gap_bits", "lists", "hops")
+    return CoreConfig(**{name: getattr(options, name) for name in names}, port_bits=PORT_BITS)
+
+
+def digits(images: int, model: Path = MODEL) -> Case:
+    """Return a few handwritten digits for the network that knows them."""
+    known = network.load(model).fixed
+    return Case("digits", known, read_inputs(f"digits:{images}", known).sequences())
+
+
+def quiet() -> None:
+    """Let LiteX say what is wrong, and nothing else."""
+    logging.disable(logging.INFO)
