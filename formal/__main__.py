@@ -28,7 +28,17 @@ from formal.proof import ToolError, find_tools
 PROOFS = [
     proof
     for subject in (
-        paths, queue, bus, broadcast, fanout, accumulate, drains, cell_group, output, ranking, wishbone
+        paths,
+        queue,
+        bus,
+        broadcast,
+        fanout,
+        accumulate,
+        drains,
+        cell_group,
+        output,
+        ranking,
+        wishbone,
     )  # fmt: skip
     for proof in subject.PROOFS
 ]
