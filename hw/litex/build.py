@@ -23,7 +23,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description="Write a LiteX SoC for a board: a VexRiscv, LiteDRAM and its DDR3 chip, a UART, and an Egret core "
         "that reads its lists from DRAM. Its program initialises and tests DRAM, runs handwritten digits through the "
         "core and says PASS at 115200 baud.",
-        epilog="example: python -m hw.litex.build --board ecpix5-85f --lanes 8 --clock 60 --build --seeds 1 2 3",
+        epilog="example: python -m hw.litex.build --board ecpix5-85f --lanes 8 --clock 75 --build --seeds 1 2 3",
     )
     parser.add_argument("--board", choices=(ecpix5.NAME,), default=ecpix5.NAME)
     options.add_core(parser)

@@ -14,7 +14,7 @@ from sim.inputs import read_inputs
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "digits" / "digits.safetensors"
-CLOCK = 60.0  #: MHz
+CLOCK = 75.0  #: MHz; DRAM takes four transfers a cycle
 
 
 def add_core(parser: argparse.ArgumentParser) -> None:

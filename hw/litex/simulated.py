@@ -67,8 +67,9 @@ class SimulatedSoC(EgretSoC):
         board = ecpix5.phy_settings(clock)
         module = SimulatedModule(clock, "1:2")
         settings = PhySettings(phytype="SDRAMPHYModel", **{name: getattr(board, name) for name in _TIMING})
-        # The model's checks are in whole picoseconds: of a period that is none, four are more than four times one.
-        period = int(1e12 / (clock * settings.nphases))
+        # The model checks in picoseconds, cut off, but four periods must be what four times one are. So it is told the
+        # next shorter period that is a whole number of them, and a hundredth more lest a rounding error cuts off one.
+        period = int(1e12 / (clock * settings.nphases)) + 0.01
         checked = 1e12 / (period * settings.nphases)
         phy = SDRAMPHYModel(module, settings, clk_freq=checked, verbosity=SDRAM_VERBOSE_STD)
         super().__init__(
