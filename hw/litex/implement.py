@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw.config import CoreConfig
-from hw.emit import emit
 from hw.flow import Report, pack, place_and_route
 from hw.litex import ecpix5
-from hw.litex.builder import write_soc
+from hw.litex.builder import core_verilog, write_soc
 from hw.litex.cases import Case, encode
 from hw.litex.program import compile_program
-from hw.litex.top import NAME, EgretLitex
 from hw.tools import run_tool
 
 TOP = "egret_soc"
@@ -50,7 +48,7 @@ def write_board(config: CoreConfig, cases: Sequence[Case], work: Path, *, clock:
     soc = ecpix5.Ecpix5SoC(clock=clock, rom_bytes=ROM_BYTES, program=program)
     folder = write_soc(soc, work, TOP)
     sources = [folder / f"{TOP}.v", *(folder / name for name, *_ in soc.platform.sources if Path(name).stem != TOP)]
-    core = emit(EgretLitex(config), NAME, ecpix5.DEVICE)
+    core = core_verilog(config, ecpix5.DEVICE)
     texts = [*(source.read_text() for source in sources), core]
     return Written("\n".join(texts), folder, folder / f"{TOP}.lpf")
 

@@ -7,9 +7,7 @@ from litex.soc.interconnect.csr import CSR, CSRField, CSRStatus, CSRStorage
 from litex.soc.interconnect.csr_eventmanager import EventManager, EventSourceLevel
 from migen import Cat, ClockSignal, If, Instance, ResetSignal, Signal
 
-from hw.core import LIST_PORTS
-from hw.litex.top import NAME
-
+CORE = "egret_wishbone"  #: the module, :class:`hw.wishbone_top.WishboneTop`
 EVENT = [("index", 32), ("value", 32), ("user", 1)]
 EVENTS = 256  #: events that wait for the core, and results that wait for the CPU
 #: Beats that LiteDRAM may have under way: they come two cycles apart, and the first some 20 cycles after its command.
@@ -20,14 +18,14 @@ MASTER_SIGNALS = ("id", "addr", "len", "size", "burst", "lock", "cache", "prot",
 
 
 class Egret(LiteXModule):
-    """A core, its event queues, its window of memory, and counts of what its memory port does.
+    """A core, its event queues, and counts of what its memory port does.
 
     Parameters
     ----------
     port : LiteDRAMNativePort
         Where lists come from; 128 bits wide.
     origin : int
-        Address of that memory on the SoC's bus; ``list_base`` is an address of the bus, too.
+        Address of that memory on the SoC's bus; LIST_BASE is an address of the bus, too.
 
     Attributes
     ----------
@@ -42,10 +40,6 @@ class Egret(LiteXModule):
         self.ev = EventManager()
         self.ev.core = EventSourceLevel(description="An interrupt of the core: INTERRUPT_PENDING has which.")
         self.ev.finalize()
-        self._list_base = CSRStorage(32, name="list_base", description="First byte of the lists, a multiple of 4096.")
-        self._list_size = CSRStorage(
-            LIST_PORTS["list_size"].shape, name="list_size", description="Beats of 16 bytes of the lists."
-        )
         self.memory = axi.AXIInterface(data_width=PORT_BITS, address_width=32, id_width=1)
         self.reads = LiteDRAMAXI2Native(self.memory, port, r_buffer_depth=READS, base_address=origin)
         self.traffic = Traffic(self.memory)
@@ -55,7 +49,7 @@ class Egret(LiteXModule):
     def _add_core(self, events, results):
         bus, memory = self.bus, self.memory
         self.specials += Instance(
-            NAME,
+            CORE,
             i_clk_i=ClockSignal(), i_rst_i=ResetSignal(),
             i_wb_cyc_i=bus.cyc, i_wb_stb_i=bus.stb, i_wb_we_i=bus.we, i_wb_adr_i=bus.adr[:10], i_wb_sel_i=bus.sel,
             i_wb_dat_i=bus.dat_w, o_wb_dat_o=bus.dat_r, o_wb_ack_o=bus.ack, o_wb_err_o=bus.err,
@@ -67,7 +61,6 @@ class Egret(LiteXModule):
             i_m_axi_arready=memory.ar.ready,
             **{f"i_m_axi_r{name}": getattr(memory.r, name) for name in ("id", "data", "resp", "last", "valid")},
             o_m_axi_rready=memory.r.ready,
-            i_list_base=self._list_base.storage, i_list_size=self._list_size.storage,
             o_irq_o=self.ev.core.trigger,
         )  # fmt: skip
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw.config import CoreConfig
-from hw.emit import emit
 from hw.litex import simulated
-from hw.litex.builder import write_soc
+from hw.litex.builder import core_verilog, write_soc
 from hw.litex.cases import Case, encode
+from hw.litex.peripheral import CORE
 from hw.litex.program import compile_program
-from hw.litex.top import NAME, EgretLitex
 from sim.verilate import verilator_command
 
 HARNESS = Path(__file__).parent / "harness.cpp"
@@ -71,8 +70,8 @@ def simulate(
     say("writing the SoC")
     soc = simulated.SimulatedSoC(clock=clock, rom_bytes=ROM_BYTES, program=program)
     gateware = write_soc(soc, work, simulated.NAME)
-    (gateware / f"{NAME}.v").write_text(emit(EgretLitex(config), NAME))
-    sources = [f"{simulated.NAME}.v", f"{NAME}.v", *(source for source, *_ in soc.platform.sources), str(HARNESS)]
+    (gateware / f"{CORE}.v").write_text(core_verilog(config))
+    sources = [f"{simulated.NAME}.v", f"{CORE}.v", *(source for source, *_ in soc.platform.sources), str(HARNESS)]
     model = _compile(gateware, sources, say)
     say("running it")
     return run(model, gateware)

@@ -92,7 +92,7 @@ def test_notices_what_is_wrong_in_dram(outcome, cases, work):
 
 
 def test_refuses_a_core_with_its_lists_on_chip():
-    from hw.litex.top import EgretLitex
+    from hw.litex.builder import core_verilog
 
     with pytest.raises(ValueError, match="^gap_bits is 0; it must be 4, 5 or 6, as lists are in the SoC's memory$"):
-        EgretLitex(CoreConfig())
+        core_verilog(CoreConfig())

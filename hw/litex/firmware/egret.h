@@ -15,6 +15,8 @@ enum egret_register {
     EGRET_LOAD_DATA = 0x30,
     EGRET_COUNTER_SELECT = 0x3C,
     EGRET_COUNTER_LOW = 0x40,
+    EGRET_LIST_BASE = 0x5C,
+    EGRET_LIST_SIZE = 0x60,
 };
 
 enum { EGRET_MAGIC_VALUE = 0x54524745 };

@@ -55,8 +55,8 @@ static bool load_network(void)
     flush_cpu_dcache();
     if (beats && lists[beats * BEAT_WORDS - 1] != at[-1])
         return false;
-    egret_list_base_write(MAIN_RAM_BASE + LISTS_AT);
-    egret_list_size_write(beats);
+    egret_write(EGRET_LIST_BASE, MAIN_RAM_BASE + LISTS_AT);
+    egret_write(EGRET_LIST_SIZE, beats);
     egret_write(EGRET_CONTROL, EGRET_RESET);
     while (words--)
         egret_write(EGRET_LOAD_DATA, next());
