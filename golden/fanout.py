@@ -70,7 +70,9 @@ class Compiled:
     words: Words
 
 
-def compile(network: FixedNetwork, capacity: Capacity, *, activity: ArrayLike | None = None) -> Compiled:
+def compile(
+    network: FixedNetwork, capacity: Capacity, *, activity: ArrayLike | None = None, sum_bits: int | None = None
+) -> Compiled:
     """Deal a network to the lanes of a core and write its memory image.
 
     Parameters
@@ -78,6 +80,9 @@ def compile(network: FixedNetwork, capacity: Capacity, *, activity: ArrayLike | 
     activity : float (sources,), optional
         Expected events a step of each source (inputs, then the units of each layer), from a recorded run. Without
         it every source counts as active at every step.
+    sum_bits : int, optional
+        Signed width that holds every sum, where that is less than for all inputs active together
+        (:func:`golden.network.accumulator_bits`).
 
     Raises
     ------
@@ -86,8 +91,9 @@ def compile(network: FixedNetwork, capacity: Capacity, *, activity: ArrayLike | 
     """
     active = check_activity(network, activity)
     placement = _place(network, capacity.lanes, active)
-    check_capacity(network, capacity, _requirements(network, placement))
-    image = collect(network, placement, cell_units=capacity.cell_units, config_id=capacity.config_id)
+    needs = _requirements(network, placement, sum_bits)
+    check_capacity(network, capacity, needs)
+    image = collect(network, placement, capacity.cell_units, capacity.config_id, needs["acc_bits"])
     return Compiled(network, active, placement, image, encode(image))
 
 
@@ -106,20 +112,23 @@ def check_capacity(network: FixedNetwork, capacity: Capacity, requirements: dict
             raise CompileError(f"the network needs {name} {need}, the core has {have}; build a core with {name} {need}")
 
 
-def required(network: FixedNetwork, lanes: int, *, activity: ArrayLike | None = None) -> dict[str, int]:
+def required(
+    network: FixedNetwork, lanes: int, *, activity: ArrayLike | None = None, sum_bits: int | None = None
+) -> dict[str, int]:
     """Return the smallest capacities and widths of a core of ``lanes`` lanes that holds a network.
 
     The keys are those of :class:`Capacity` without ``cell_units``, which may be any divisor of the lanes, and without
     ``config_id``. The deal, and so the entries of a lane, depends on ``activity``: give what :func:`compile` is given.
     """
-    return _requirements(network, _place(network, lanes, check_activity(network, activity)))
+    return _requirements(network, _place(network, lanes, check_activity(network, activity)), sum_bits)
 
 
-def _requirements(network: FixedNetwork, placement: Placement) -> dict[str, int]:
-    return {"entries": int(entries_per_lane(network, placement).max()), **size_requirements(network, placement)}
+def _requirements(network: FixedNetwork, placement: Placement, sum_bits: int | None = None) -> dict[str, int]:
+    entries = int(entries_per_lane(network, placement).max())
+    return {"entries": entries, **size_requirements(network, placement, sum_bits)}
 
 
-def size_requirements(network: FixedNetwork, placement: Placement) -> dict[str, int]:
+def size_requirements(network: FixedNetwork, placement: Placement, sum_bits: int | None) -> dict[str, int]:
     """Return what a network needs wherever its lists are."""
     return {
         "lanes": placement.lanes,
@@ -129,7 +138,7 @@ def size_requirements(network: FixedNetwork, placement: Placement) -> dict[str, 
         "weight_bits": network.weight_bits,
         "y_bits": network.y_bits,
         "value_bits": max(network.input_bits, network.y_bits + 1),
-        "acc_bits": accumulator_bits(network),
+        "acc_bits": accumulator_bits(network) if sum_bits is None else sum_bits,
     }
 
 

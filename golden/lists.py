@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from golden import fixed
 from golden.image import Image, LayerPlace, Words, lane_bits, pack_entries
 from golden.lanes import Integers, Placement
-from golden.network import FixedNetwork, accumulator_bits
+from golden.network import FixedNetwork
 
 
 class Matrix(NamedTuple):
@@ -74,11 +74,11 @@ def collect_lists(network: FixedNetwork, placement: Placement) -> tuple[Integers
     return count - recurrent, count, tuple(np.split(entries, np.cumsum(count.sum(axis=1))[:-1]))
 
 
-def collect(network: FixedNetwork, placement: Placement, *, cell_units: int, config_id: int) -> Image:
+def collect(network: FixedNetwork, placement: Placement, cell_units: int, config_id: int, acc_bits: int) -> Image:
     """Return the image of a network for ``cell_units`` cell units, which share the lanes equally."""
     forward, count, entries = collect_lists(network, placement)
     return Image(
-        **collect_units(network, placement, cell_units, config_id),
+        **collect_units(network, placement, cell_units, config_id, acc_bits),
         start=np.cumsum(count, axis=1) - count,
         forward=forward,
         count=count,
@@ -87,7 +87,7 @@ def collect(network: FixedNetwork, placement: Placement, *, cell_units: int, con
 
 
 def collect_units(
-    network: FixedNetwork, placement: Placement, cell_units: int, config_id: int, outputs_a_row: int = 1
+    network: FixedNetwork, placement: Placement, cell_units: int, config_id: int, acc_bits: int, outputs_a_row: int = 1
 ) -> dict[str, Any]:
     """Return the fields of :class:`golden.image.Units`.
 
@@ -121,7 +121,7 @@ def collect_units(
             np.add.at(threshold, (cell, address), 1)
         layers.append(LayerPlace(placement.base[-1], placement.rows[-1], (0, 0, 0, 0), first, network.readout.units))
     return {
-        "config_id": config_id, "acc_bits": accumulator_bits(network), "inputs": network.inputs,
+        "config_id": config_id, "acc_bits": acc_bits, "inputs": network.inputs,
         "readout": network.readout is not None, "layers": tuple(layers), "threshold": threshold, "present": present,
         "identity": identity, "bias": bias,
     }  # fmt: skip

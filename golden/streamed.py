@@ -39,12 +39,15 @@ class CompiledStream:
     words: Words
 
 
-def compile_streamed(network: FixedNetwork, capacity: Capacity, *, activity: ArrayLike | None = None) -> CompiledStream:
+def compile_streamed(
+    network: FixedNetwork, capacity: Capacity, *, activity: ArrayLike | None = None, sum_bits: int | None = None
+) -> CompiledStream:
     """Deal a network to the lanes of a core, and write its lists and its memory image.
 
     Parameters
     ----------
     activity : float (sources,), optional
+    sum_bits : int, optional
         As of :func:`golden.fanout.compile`.
 
     Raises
@@ -57,7 +60,8 @@ def compile_streamed(network: FixedNetwork, capacity: Capacity, *, activity: Arr
     placement = place_streamed(network, capacity.lanes, active)
     form = choose_format(network, placement, (capacity.gap_bits,))
     lists = encode_lists(network, placement, form, multiple=capacity.beats_at_once)
-    check_capacity(network, capacity, _requirements(network, placement, lists))
+    needs = _requirements(network, placement, lists, sum_bits)
+    check_capacity(network, capacity, needs)
     for what, beats, most in (
         ("the longest list takes", int(lists.count.max(initial=0)), LIST_BEATS_MAX),
         ("all lists take", len(lists.beats), ALL_BEATS_MAX),
@@ -68,7 +72,7 @@ def compile_streamed(network: FixedNetwork, capacity: Capacity, *, activity: Arr
             )
     dense = lists.format.dense_inputs
     image = StreamedImage(
-        **collect_units(network, placement, capacity.cell_units, capacity.config_id, READOUT_PLACES),
+        **collect_units(network, placement, capacity.cell_units, capacity.config_id, needs["acc_bits"], READOUT_PLACES),
         first=lists.first[network.inputs if dense else 0 :],
         beats=lists.count[network.inputs if dense else 0 :],
         input_beats=int(lists.count[0]) if dense else 0,
@@ -77,7 +81,9 @@ def compile_streamed(network: FixedNetwork, capacity: Capacity, *, activity: Arr
     return CompiledStream(network, active, placement, lists, image, encode(image))
 
 
-def required_streamed(network: FixedNetwork, lanes: int, *, activity: ArrayLike | None = None) -> dict[str, int]:
+def required_streamed(
+    network: FixedNetwork, lanes: int, *, activity: ArrayLike | None = None, sum_bits: int | None = None
+) -> dict[str, int]:
     """Return the smallest capacities and widths of a core of ``lanes`` lanes that holds a network.
 
     As :func:`golden.fanout.required`, and ``gap_bits``, the width of gaps by which lists take the fewest beats.
@@ -86,9 +92,11 @@ def required_streamed(network: FixedNetwork, lanes: int, *, activity: ArrayLike 
     placement = place_streamed(network, lanes, check_activity(network, activity))
     form = choose_format(network, placement)
     lists = encode_lists(network, placement, form)
-    return {**_requirements(network, placement, lists), "gap_bits": form.gap_bits}
+    return {**_requirements(network, placement, lists, sum_bits), "gap_bits": form.gap_bits}
 
 
-def _requirements(network: FixedNetwork, placement: Placement, lists: StreamedLists) -> dict[str, int]:
+def _requirements(
+    network: FixedNetwork, placement: Placement, lists: StreamedLists, sum_bits: int | None
+) -> dict[str, int]:
     dense_inputs = network.inputs if lists.format.dense_inputs else 0
-    return {**size_requirements(network, placement), "lists": network.source_count - dense_inputs}
+    return {**size_requirements(network, placement, sum_bits), "lists": network.source_count - dense_inputs}

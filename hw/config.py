@@ -176,22 +176,21 @@ class CoreConfig:
 
     @classmethod
     def fitting(
-        cls, network: FixedNetwork, lanes: int, *, activity=None, streamed: bool = False, **options
+        cls, network: FixedNetwork, lanes: int, *, activity=None, sum_bits=None, streamed: bool = False, **options
     ) -> CoreConfig:
         """Return a configuration that holds ``network``, rounded up to what memories come in anyway.
 
         Rows and sources become powers of two, entries a multiple of 1,024 (a block RAM of 18-bit entries; of a compact
         core all that the block of single-port RAM holds), the width of a sum a multiple of 4, so that similar networks
-        load too. ``activity``: events a step of each source, for
-        dealing units to lanes as the compiler will. ``streamed``: lists are in external memory, with gaps of the width
-        by which they take the fewest beats. ``options``: further parameters.
+        load too. ``activity``, ``sum_bits``: as of :func:`golden.fanout.compile`. ``streamed``: lists are in external
+        memory, with gaps of the width by which they take the fewest beats. ``options``: further parameters.
         """
         if streamed:
-            needs = required_streamed(network, lanes, activity=activity)
+            needs = required_streamed(network, lanes, activity=activity, sum_bits=sum_bits)
             options |= {"gap_bits": needs["gap_bits"], "lists": 1 << _bits(needs["lists"])}
             needs["entries"] = 0
         else:
-            needs = required(network, lanes, activity=activity)
+            needs = required(network, lanes, activity=activity, sum_bits=sum_bits)
         sources, entries = 1 << _bits(needs["sources"]), -(-max(1, needs["entries"]) // 1024) * 1024
         if options.get("compact"):
             directory = DIRECTORY_ROWS * sources
@@ -305,10 +304,10 @@ class CoreConfig:
         text = json.dumps({"revision": REVISION, **options}, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
-    def compile(self, network: FixedNetwork, *, activity=None) -> Compiled | CompiledStream:
+    def compile(self, network: FixedNetwork, *, activity=None, sum_bits=None) -> Compiled | CompiledStream:
         """Compile a network for this core; see :func:`golden.fanout.compile` and its twin for lists in memory."""
         how = compile_streamed if self.streamed else compile
-        return how(network, self.capacity, activity=activity)
+        return how(network, self.capacity, activity=activity, sum_bits=sum_bits)
 
     @property
     def capacity(self) -> Capacity:

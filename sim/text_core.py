@@ -12,19 +12,18 @@ run without chunks: its cycles are from the last output of the token before it t
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden.fanout import Compiled
-from golden.fanout import compile as compile_on_chip
-from golden.image import Kind, encode
+from golden.image import Kind
 from golden.layers import FixedNetwork
 from golden.lm.integer import IntegerModel
 from golden.reference import State
-from golden.streamed import CompiledStream, compile_streamed
+from golden.streamed import CompiledStream
 from hw.config import CoreConfig
 from hw.errors import Error
 from hw.load_bus import LoadKind
@@ -34,7 +33,6 @@ from sim.text_check import Theory, compare
 from sim.verilate import SimulationError
 
 ENTRIES_ON_CHIP = 1 << 17  #: of all lanes: 8-bit weights for which an ECP5-85F has block RAM (docs/results.md)
-ACC_BITS_UNCHECKED = 64
 PAUSE = 32  #: cycles from the end of an image to a core that is idle, and more
 
 
@@ -90,19 +88,15 @@ def configure(
     kernels = [kernel for layer in network.layers for kernel in (layer.kernel, layer.recurrent_kernel)]
     entries = sum(int(np.count_nonzero(kernel)) for kernel in (*kernels, network.readout.kernel))
     streamed = lists == "memory" or (lists == "auto" and entries > ENTRIES_ON_CHIP)
-    # The width of sums is proven for one word a step. That for all words at once would be refused, so inputs are taken
-    # as narrow here, which changes nothing else, and both widths are put right.
-    narrow = replace(network, input_bits=2)
     try:
-        config = CoreConfig.fitting(
-            narrow, lanes, activity=activity, streamed=streamed, cell_units=cell_units, split_banks=True
-        )
+        return CoreConfig.fitting(
+            network, lanes, activity=activity, sum_bits=IntegerModel(network).accumulator_bits, streamed=streamed,
+            cell_units=cell_units, split_banks=True,
+        )  # fmt: skip
     except ValueError as error:
         if streamed or lists == "auto":
             raise
         raise ValueError(f"{error}; --lists memory puts the lists into external memory") from None
-    bits = IntegerModel(network).accumulator_bits
-    return replace(config, acc_bits=max(16, -(-bits // 4) * 4), value_bits=max(network.input_bits, network.y_bits + 1))
 
 
 def compile_text(network: FixedNetwork, config: CoreConfig, activity: NDArray[np.float64]) -> Compiled | CompiledStream:
@@ -113,10 +107,7 @@ def compile_text(network: FixedNetwork, config: CoreConfig, activity: NDArray[np
     golden.fanout.CompileError, golden.beats.BeatError
         If it does not fit.
     """
-    how = compile_streamed if config.streamed else compile_on_chip
-    compiled = how(network, replace(config.capacity, acc_bits=ACC_BITS_UNCHECKED), activity=activity)
-    image = replace(compiled.image, acc_bits=IntegerModel(network).accumulator_bits)
-    return replace(compiled, image=image, words=encode(image))
+    return config.compile(network, activity=activity, sum_bits=IntegerModel(network).accumulator_bits)
 
 
 def with_state(compiled: Compiled | CompiledStream, h: NDArray[np.int32]) -> NDArray[np.uint32]:

@@ -99,11 +99,11 @@ def markdown(rows: list[list[str]], options: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def write_results(text: str) -> None:
-    page = RESULTS.read_text()
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    replace(RESULTS, f"{before}{BEGIN}\n{text}\n{END}{after}")
+def write_results(text: str, page: Path, begin: str, end: str) -> None:
+    """Put a text between two marks of a page."""
+    before, rest = page.read_text().split(begin)
+    _, after = rest.split(end)
+    replace(page, f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def replace(path: Path, text: str) -> None:
@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     console.print(table)
     if options.write:
-        write_results(markdown(rows, options))
+        write_results(markdown(rows, options), RESULTS, BEGIN, END)
     return 0
 
 

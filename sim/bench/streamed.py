@@ -23,7 +23,7 @@ from rich.table import Table
 from golden.beats import kinds
 from golden.streamed import CompiledStream
 from hw.config import CoreConfig
-from sim.bench.__main__ import mark, replace
+from sim.bench.__main__ import mark, replace, write_results
 from sim.memories import DDR3_800, IDEAL, MEMORIES, ExternalMemory
 from sim.simulator import SimulationError, Simulator
 from sim.token_workloads import TokenWorkload, language_model
@@ -215,8 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.write:
         command = f"`python -m sim.bench.streamed --tokens {options.tokens} --core-mhz {options.core_mhz:g} --write`"
         lines = ["| " + " | ".join(cells) + " |" for cells in (HEADINGS, ["---"] * len(HEADINGS), *rows)]
-        before, rest = RESULTS.read_text().split(BEGIN)
-        replace(RESULTS, before + "\n".join([BEGIN, command, "", *lines, END]) + rest.split(END)[1])
+        write_results("\n".join([command, "", *lines]), RESULTS, BEGIN, END)
     return 0
 
 

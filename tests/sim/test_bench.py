@@ -75,8 +75,7 @@ def test_only_whole_runs_are_recorded(small, arguments, capsys):
 def test_results_keep_the_text_around_the_table(tmp_path, monkeypatch):
     page = tmp_path / "results.md"
     page.write_text(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter\n")
-    monkeypatch.setattr(bench, "RESULTS", page)
-    bench.write_results("new")
+    bench.write_results("new", page, bench.BEGIN, bench.END)
     assert page.read_text() == f"before\n{bench.BEGIN}\nnew\n{bench.END}\nafter\n"
 
 
