@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from hw.config import CoreConfig
-from sim.simulator import MODES, PATIENCE, RunResult, pack_beats, read_answer, write_job
+from sim.events import pack_beats
+from sim.simulator import MODES, PATIENCE, RunResult, read_answer, write_job
 from sim.verilate import SimulationError, compile_core
 
 

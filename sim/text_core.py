@@ -27,8 +27,9 @@ from golden.streamed import CompiledStream
 from hw.config import CoreConfig
 from hw.errors import Error
 from hw.load_bus import LoadKind
+from sim.events import Events
 from sim.memories import MEMORIES, PIECE_BYTES
-from sim.simulator import Events, Simulator
+from sim.simulator import Simulator
 from sim.text_check import Theory, compare
 from sim.verilate import SimulationError
 

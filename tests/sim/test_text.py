@@ -20,9 +20,10 @@ from golden.lm.integer import IntegerModel
 from golden.network import Model, save
 from hw.config import CoreConfig
 from hw.event import RESTORE_FLAG
+from sim.events import Events, pack_beats
 from sim.long_run import network_digest, plan
 from sim.run import main
-from sim.simulator import Events, RunResult, pack_beats
+from sim.simulator import RunResult
 from sim.text import measure_activity, read_text
 from sim.text_check import Theory, compare, nats
 from sim.text_core import configure
