@@ -36,7 +36,8 @@ class BeatSpreader(wiring.Component):
     beats : Out(LaneBeat).array, to : Out(lanes).array
         See :func:`lane_beats`. No lane gets two in a cycle.
     fault : Out(1), fault_address : Out(LIST_ADDRESS_BITS)
-        Sticky: a beat was for a lane or row that there is not. Nothing goes any more. The address is its list's.
+        Sticky: a beat was for a lane or row that there is not, or both its halves for one lane. Nothing goes any more.
+        The address is its list's.
     """
 
     def __init__(self, config: CoreConfig):
@@ -67,7 +68,8 @@ class BeatSpreader(wiring.Component):
             halves += [low, high]
             targets += [to_low, Mux(is_half, to_high, 0)]
             wanted.append(to_low | targets[-1])
-            exists.append(exists_low & (~is_half | exists_high))
+            same_lane = (to_low & to_high).any()
+            exists.append(exists_low & (~is_half | (exists_high & ~same_lane)))
 
         # Each goes when its lanes have room and get none of those before it in this word, which are first.
         ways = range(config.beats_at_once)

@@ -22,4 +22,4 @@ class Error(enum.Enum, shape=unsigned(4)):
     LIST_RANGE = 12  #: a list is not within the window of external memory; detail: its first beat from there on
     LIST_READ = 13  #: external memory answered with an error; detail: the beat
     LIST_TIMEOUT = 14  #: external memory did not answer in time; detail: the beat
-    LIST_TARGET = 15  #: a beat is for a lane or row that there is not; detail: the first beat of its list
+    LIST_TARGET = 15  #: a beat is for no lane or row, or its halves for one lane; detail: the first beat of its list

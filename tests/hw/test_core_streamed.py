@@ -125,6 +125,19 @@ async def a_beat_for_a_row_that_there_is_not(dut):
 
 
 @cocotb.test()
+async def a_beat_with_both_halves_for_one_lane(dut):
+    """No list needs such a beat, and a lane takes one in a cycle."""
+    bench, compiled, sequence, steps = await begin(dut)
+    first, end = list_of(compiled, an_active_input(compiled, sequence))
+    spoilt, beat = compiled.lists.beats.copy(), random.randrange(first, end)
+    spoilt[beat] = spoilt[beat, 0] | np.uint64(1)
+    bench.place_lists(spoilt)
+    assert await meets(bench, sequence, Error.LIST_TARGET) == first
+    bench.place_lists(compiled.lists.beats)
+    await recovers(bench, sequence, steps)
+
+
+@cocotb.test()
 @cocotb.parametrize(after=(0, 3, 11, 40, 90))
 async def a_reset_while_memory_is_slow(dut, after):
     """What it still answers is not taken for what is asked next."""
