@@ -308,9 +308,13 @@ def write(words: Words, folder: Path) -> list[Path]:
         "image.hex": (words.astype(">u4").tobytes().hex("\n", 4) + "\n").encode(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(content)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, folder / name)
-    return [folder / name for name in contents]
+    return [write_whole(folder / name, content) for name, content in contents.items()]
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write a file, whole or not at all; return its path."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+    return path

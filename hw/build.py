@@ -37,11 +37,15 @@ def print_summary(contents: dict[str, Any], out: Path, console: Console) -> None
         ("network", " - ".join(map(str, sizes)) + f", {network['entries']:,} weights that are not 0"),
         ("configuration", contents["config_id"]),
         ("lanes, cell units, queue", f"{config['lanes']}, {config['cell_units']}, {config['queue_depth']}"),
-        ("capacity of a lane", f"{config['rows']} units, {config['entries']:,} weights"),
+        (
+            "capacity of a lane",
+            f"{config['rows']} units" + f", {config['entries']:,} weights" * ("lists" not in contents),
+        ),
         ("capacity of the core", f"{config['sources']} inputs and units, {config['layers']} layers with the readout"),
         ("width of weights, events, sums", f"{config['weight_bits']}, {config['value_bits']}, {config['acc_bits']}"),
         ("busiest lane / mean", f"{contents['lane_balance']:.3f}"),
-        *((f"cycles a step, {k.replace('_', ' ')}", f"{v:,}") for k, v in contents["cycles_a_step"].items()),
+        *((f"cycles a step, {k.replace('_', ' ')}", f"{v:,}") for k, v in contents.get("cycles_a_step", {}).items()),
+        *((f"lists in external memory, {k.replace('_', ' ')}", f"{v:,}") for k, v in contents.get("lists", {}).items()),
         *((f"{out / name}", f"{file['bytes']:,} bytes") for name, file in contents["files"].items()),
         (f"{out / MANIFEST}", "configuration, checksums, versions"),
     ):
@@ -69,6 +73,7 @@ def core_options(options: argparse.Namespace) -> dict[str, Any]:
         "distributed_cells": options.distributed_cells,
         "compact": compact,
         "counters": not compact,
+        **({"streamed": True, "port_bits": options.port_bits or 128} if options.lists == "memory" else {}),
     }
 
 

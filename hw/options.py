@@ -25,7 +25,8 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         "FuseSoC, Vivado and IP-XACT tools, the network's memory image, and a manifest. Another network that fits the "
         "capacities can be loaded later, without a new synthesis.",
         epilog="examples: python -m hw.build --model models/digits/digits.safetensors --lanes 8 --out build/digits; "
-        "python -m hw.build --board ulx3s-85f --lanes auto; python -m hw.build --device lfe5u-85f --lanes 16 --seeds 4",
+        "python -m hw.build --board ulx3s-85f --lanes auto; python -m hw.build --device lfe5u-85f --lanes 16 --seeds 4;"
+        " python -m hw.build --model model.safetensors --lists memory --lanes 16",
     )
     parser.add_argument("--model", type=Path, default=model, help="model file (default: the bundled digits network)")
     parser.add_argument(
@@ -74,6 +75,19 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         "RAM (default: no)",
     )
     parser.add_argument(
+        "--lists",
+        choices=("chip", "memory"),
+        default="chip",
+        help="where the network's weights are: on chip, or in external memory behind an AXI4 port; lists.bin is then "
+        "what that holds, from the first byte of the window on (default: chip)",
+    )
+    parser.add_argument(
+        "--port-bits",
+        type=int,
+        choices=(64, 128, 256, 512),
+        help="width of the port to external memory (default: 128)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help="folder to write (default: build/NAME-LANES); logs and intermediate files of the tools stay in OUT.work",
@@ -113,6 +127,16 @@ def _lanes(text: str) -> int | str:
 
 def check_target(options: argparse.Namespace) -> None:
     """Raise OptionError for options that do not go together or make no sense."""
+    if options.lists == "chip" and options.port_bits is not None:
+        raise OptionError("--port-bits is for lists in external memory; give --lists memory, too")
+    if options.lists == "memory":
+        if options.board is not None:
+            raise OptionError(
+                f"--lists memory needs a memory controller, and the design for {options.board} has none; give --device "
+                "for the core alone, or build a SoC around it with python -m hw.litex.build"
+            )
+        if options.lanes == AUTO:
+            raise OptionError("--lanes auto has no estimate of cores with lists in external memory; give a number")
     if options.board is None and options.baud is not None:
         raise OptionError("--baud is for a board; give --board, too")
     if options.lanes == AUTO and options.board is None and options.device is None:

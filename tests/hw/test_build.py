@@ -68,6 +68,21 @@ def kernels(network):
     return layer.kernel, layer.recurrent_kernel, network.readout.kernel
 
 
+def test_a_build_with_lists_in_external_memory(model, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["--model", str(model), "--lanes", "2", "--lists", "memory", "--port-bits", "256", "--out", str(out)]
+    assert build.main(command) == 0
+    contents = json.loads((out / "manifest.json").read_text())
+    assert sorted(contents["files"]) == sorted([*FILES, "lists.bin"])
+    made = build_folder.configure(model, 2, streamed=True, port_bits=256)
+    assert made.config.streamed and contents["config_id"] == f"{made.config.config_id:#010x}"
+    beats = np.frombuffer((out / "lists.bin").read_bytes(), "<u8").reshape(-1, 2)
+    assert (beats == made.compiled.lists.beats).all() and contents["lists"]["bytes"] == beats.nbytes
+    assert contents["lists"]["bits_a_weight"] == round(8 * beats.nbytes / contents["network"]["entries"], 2)
+    assert f"{beats.nbytes:,}" in capsys.readouterr().out
+    assert "m_axi_araddr" in (out / "egret.v").read_text()
+
+
 def test_equal_builds_give_equal_bytes_and_replace_each_other(built, model):
     before = {path.name: path.read_bytes() for path in built.iterdir()}
     build_folder.write_build(build_folder.configure(model, 2, 1), built)
@@ -286,6 +301,17 @@ class TestBoard:
         (["--board", "ulx3s-85f", "--frequency", "nan"], "--frequency is nan; it must be more than 0"),
         (["--device", "up5k", "--seeds", "0"], "--seeds is 0; it must be more than 0"),
         (["--device", "up5k", "--baud", "9600"], "--baud is for a board; give --board, too"),
+        (["--port-bits", "64"], "--port-bits is for lists in external memory; give --lists memory, too"),
+        (
+            ["--lists", "memory", "--device", "lfe5u-85f", "--lanes", "auto"],
+            "--lanes auto has no estimate of cores with lists in external memory; give a number",
+        ),
+        (
+            ["--lists", "memory", "--board", "ulx3s-85f"],
+            "--lists memory needs a memory controller, and the design for ulx3s-85f has none; give --device for "
+            "the core alone, or build a SoC around it with python -m hw.litex.build",
+        ),
+        (["--lists", "memory", "--compact"], "compact is True; it must be False where gap_bits is not 0"),
         (["--jobs", "2"], "--jobs is for a board or a device; give --board or --device, too"),
         (
             ["--board", "ulx3s-85f", "--frequency", "900"],
