@@ -73,6 +73,7 @@ def core_options(options: argparse.Namespace) -> dict[str, Any]:
         "distributed_cells": options.distributed_cells,
         "compact": compact,
         "counters": not compact,
+        "ranked": options.ranked,
         **({"streamed": True, "port_bits": options.port_bits or 128} if options.lists == "memory" else {}),
     }
 

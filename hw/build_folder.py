@@ -77,6 +77,7 @@ def configure(
     counters: bool = True,
     streamed: bool = False,
     port_bits: int = 128,
+    ranked: int = 0,
 ) -> Build:
     """Load a model, choose the configuration that fits it, and compile it for that.
 
@@ -92,7 +93,7 @@ def configure(
     config = CoreConfig.fitting(
         model.fixed, lanes, cell_units=usual if cell_units is None else cell_units, queue_depth=queue_depth,
         split_banks=split_banks, forwarding=forwarding, hops=hops, distributed_cells=distributed_cells, compact=compact,
-        counters=counters, streamed=streamed, port_bits=port_bits,
+        counters=counters, streamed=streamed, port_bits=port_bits, ranked=ranked,
     )  # fmt: skip
     return Build(model, config, config.compile(model.fixed))
 

@@ -85,6 +85,9 @@ class CoreConfig:
     port_bits : int
         Width of the port to external memory, 64 to 512. Beyond 128 several beats come at once, and a list has a
         multiple of as many.
+    ranked : int
+        How many of the largest outputs of a step registers tell, 1 to 16; with them the probability of an output, and
+        generation (``docs/ranking.md``). 0: none of these. Goes without ``compact``.
 
     Raises
     ------
@@ -112,12 +115,13 @@ class CoreConfig:
     gap_bits: int = 0
     lists: int = 0
     port_bits: int = 128
+    ranked: int = 0
 
     def __post_init__(self):
         for name, low, high in (
             ("lanes", 1, 64), ("cell_units", 1, 64), ("rows", 1, 4096), ("entries", 2, 1 << 18), ("sources", 2, 32768),
             ("layers", 1, 15), ("y_bits", 8, 16), ("value_bits", 9, 17), ("acc_bits", 16, 32),
-            ("hops", 1, 3),
+            ("hops", 1, 3), ("ranked", 0, 16),
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
@@ -161,7 +165,7 @@ class CoreConfig:
         """Check what a compact core is restricted to."""
         for name, allowed in (
             ("split_banks", False), ("forwarding", False), ("counters", False), ("hops", 1),
-            ("distributed_cells", False),
+            ("distributed_cells", False), ("ranked", 0),
         ):  # fmt: skip
             if getattr(self, name) != allowed:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {allowed} where compact is True")
@@ -206,6 +210,11 @@ class CoreConfig:
     def streamed(self) -> bool:
         """Whether lists are in external memory."""
         return self.gap_bits > 0
+
+    @property
+    def register_parameters(self) -> dict[str, bool]:
+        """Parameters of ``hw/registers.rdl``: which registers there are."""
+        return {"STREAMED": self.streamed, "RANKED": self.ranked > 0}
 
     @property
     def beats_at_once(self) -> int:
@@ -297,7 +306,7 @@ class CoreConfig:
     def config_id(self) -> int:
         """32-bit identity; a memory image compiled for another one is refused."""
         options = asdict(self)
-        later = {"distributed_cells": False, "compact": False, "gap_bits": 0, "lists": 0, "port_bits": 128}
+        later = {"distributed_cells": False, "compact": False, "gap_bits": 0, "lists": 0, "port_bits": 128, "ranked": 0}
         for name, before in later.items():
             if options[name] == before:  # as before there was the option
                 del options[name]

@@ -93,8 +93,8 @@ def model_name(config: CoreConfig, family: str) -> str:
 
 
 def covers(config: CoreConfig, device: Device) -> bool:
-    """Return whether there is an estimate of a core: of compact ones on iCE40 only, with lists on chip."""
-    return not config.streamed and model_name(config, device.family) in coefficients()["models"]
+    """Return whether there is an estimate of a core: compact ones on iCE40 only, lists on chip, no ranking."""
+    return not config.streamed and not config.ranked and model_name(config, device.family) in coefficients()["models"]
 
 
 def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> Estimate:
@@ -110,8 +110,12 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
     ValueError
         If the estimate does not cover such cores.
     """
-    if config.streamed:
-        raise ValueError("there is no estimate of cores with lists in external memory; choose gap_bits 0")
+    for name, what in (
+        ("streamed", "lists in external memory; choose gap_bits 0"),
+        ("ranked", "ranking; choose ranked 0"),
+    ):
+        if getattr(config, name):
+            raise ValueError(f"there is no estimate of cores with {what}")
     if not covers(config, device):
         raise ValueError(
             f"there is no estimate of compact cores for {device.name}; choose an iCE40, or no compact core"

@@ -48,7 +48,7 @@ def ip_xact(config: CoreConfig, *, name: str, vendor: str, library: str, version
     interfaces = _add(root, "busInterfaces")
     for bus in buses(config):
         _bus(interfaces, ports, *bus)
-    _memory_map(_add(root, "memoryMaps"), registers())
+    _memory_map(_add(root, "memoryMaps"), registers(**config.register_parameters))
     _model(_add(root, "model"), ports, name)
     files = _add(_add(root, "fileSets"), "fileSet", name=FILES)
     _add(files, "file", name=f"{name}.v", fileType="verilogSource")

@@ -88,6 +88,14 @@ def parse(arguments: list[str] | None, *, model: Path) -> argparse.Namespace:
         help="width of the port to external memory (default: 128)",
     )
     parser.add_argument(
+        "--ranked",
+        type=int,
+        default=0,
+        metavar="K",
+        help="for language models: registers that tell the K largest outputs of a step, 1 to 16, and the probability "
+        "of one, and generation (docs/ranking.md; default: 0, none of these)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help="folder to write (default: build/NAME-LANES); logs and intermediate files of the tools stay in OUT.work",
@@ -129,14 +137,13 @@ def check_target(options: argparse.Namespace) -> None:
     """Raise OptionError for options that do not go together or make no sense."""
     if options.lists == "chip" and options.port_bits is not None:
         raise OptionError("--port-bits is for lists in external memory; give --lists memory, too")
-    if options.lists == "memory":
-        if options.board is not None:
-            raise OptionError(
-                f"--lists memory needs a memory controller, and the design for {options.board} has none; give --device "
-                "for the core alone, or build a SoC around it with python -m hw.litex.build"
-            )
-        if options.lanes == AUTO:
-            raise OptionError("--lanes auto has no estimate of cores with lists in external memory; give a number")
+    if options.lists == "memory" and options.board is not None:
+        raise OptionError(
+            f"--lists memory needs a memory controller, and the design for {options.board} has none; give --device "
+            "for the core alone, or build a SoC around it with python -m hw.litex.build"
+        )
+    if options.lanes == AUTO and (options.lists == "memory" or options.ranked):
+        raise OptionError("--lanes auto has no estimate of cores with --lists memory or --ranked; give a number")
     if options.board is None and options.baud is not None:
         raise OptionError("--baud is for a board; give --board, too")
     if options.lanes == AUTO and options.board is None and options.device is None:

@@ -1,6 +1,6 @@
 """The core with its registers and its events as a bus has them: what every top puts behind its own bus."""
 
-from amaranth import Module, Mux
+from amaranth import Module, Mux, ResetInserter
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from hw.config import REVISION, CoreConfig
 from hw.core import Core
 from hw.counters import Counters, counter_map
 from hw.errors import Error
+from hw.ranking import Ranking
 
 #: Cycles from a read's acceptance to the read: a count follows its selection, a state by 4, the selection a write by 1.
 READ_WAIT = max(5, Counters.LATENCY) + 1
@@ -43,19 +44,24 @@ class System(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.registers = registers = RegisterBlock()
+        m.submodules.registers = registers = RegisterBlock(**self.config.register_parameters)
         m.submodules.event_input = event_input = EventInput(self.config)
         m.submodules.core = core = Core(self.config)
         m.submodules.event_output = event_output = EventOutput()
 
         wiring.connect(m, wiring.flipped(self.registers), registers.bus)
         wiring.connect(m, wiring.flipped(self.i), event_input.i)
-        wiring.connect(m, event_input.o, core.i)
-        wiring.connect(m, core.o, event_output.i)
         wiring.connect(m, event_output.o, wiring.flipped(self.o))
+        idle = event_output.empty & ~event_input.o.valid
+        if self.config.ranked:
+            idle &= self._connect_ranking(m, registers, event_input, core, event_output)
+        else:
+            wiring.connect(m, event_input.o, core.i)
+            wiring.connect(m, core.o, event_output.i)
+            m.d.comb += core.argmax_only.eq(registers.control.argmax_only)
 
         self._connect_control(m, registers, core, event_output)
-        self._connect_readings(m, registers, event_input, core, event_output)
+        self._connect_readings(m, registers, core, idle)
         if self.config.streamed:
             self._connect_memory(m, registers, core)
 
@@ -76,7 +82,6 @@ class System(wiring.Component):
             core.reset.eq(control.reset),
             core.clear_error.eq(control.clear_error),
             core.clear_counters.eq(control.clear_counters),
-            core.argmax_only.eq(control.argmax_only),
             core.load.payload.eq(registers.load_data.word),
             core.load.valid.eq(registers.load_data.word_written),
             core.unit_select.eq(registers.state_select.unit),
@@ -99,14 +104,50 @@ class System(wiring.Component):
             registers.lists.lists.eq(self.config.lists),
         ]
 
-    def _connect_readings(self, m, registers, event_input, core, event_output):
+    def _connect_ranking(self, m, registers, event_input, core, event_output):
+        """Ranking of outputs, between the core and the buses; return whether it is idle."""
+        ranking = ResetInserter(registers.control.reset | ~core.loaded)(Ranking(self.config))
+        m.submodules.ranking = ranking
+        wiring.connect(m, event_input.o, ranking.host)
+        wiring.connect(m, ranking.i, core.i)
+        wiring.connect(m, core.o, ranking.o)
+        wiring.connect(m, ranking.outputs, event_output.i)
+        generate = registers.generate
+        m.d.comb += [
+            *(
+                getattr(ranking, f"best_{name}").eq(getattr(core, f"best_{name}"))
+                for name in ("index", "value", "valid")
+            ),
+            ranking.argmax_only.eq(registers.control.argmax_only),
+            registers.ranking.largest.eq(self.config.ranked),
+            registers.ranking.found.eq(ranking.found),
+            ranking.rank.eq(registers.rank_select.rank),
+            registers.rank_index.index.eq(ranking.index),
+            registers.rank_value.value.eq(ranking.value),
+            ranking.target.eq(registers.target.index),
+            ranking.multiplier.eq(registers.logit_scale.multiplier),
+            ranking.shift.eq(registers.logit_scale.shift),
+            registers.target_log2.log2.eq(ranking.log2),
+            registers.target_log2.saturated.eq(ranking.saturated),
+            registers.target_log2.found.eq(ranking.target_seen),
+            *(getattr(ranking, name).eq(getattr(generate, name)) for name in ("start", "stop", "limit", "wide")),
+            ranking.has_end_word.eq(generate.has_end),
+            ranking.generated_value.eq(registers.generate_value.value),
+            ranking.high_value.eq(registers.generate_high.value),
+            ranking.end_word.eq(registers.generate_end.index),
+            registers.generated.count.eq(ranking.count),
+            registers.generated.busy.eq(ranking.busy),
+        ]
+        return ranking.idle
+
+    def _connect_readings(self, m, registers, core, idle):
         """What the core tells software."""
         m.d.comb += [
             registers.version.revision.eq(REVISION),
             registers.config_id.config_id.eq(self.config.config_id),
             registers.counter_select.count.eq(len(counter_map(self.config)) if self.config.counters else 0),
             registers.status.loaded.eq(core.loaded),
-            registers.status.idle.eq(~event_input.o.valid & (core.idle | ~core.loaded) & event_output.empty),
+            registers.status.idle.eq(idle & (core.idle | ~core.loaded)),
             registers.status.error.eq(core.error != Error.NONE),
             registers.error.code.eq(core.error),
             registers.error_detail.detail.eq(core.detail),

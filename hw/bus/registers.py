@@ -116,11 +116,15 @@ def _field(node: FieldNode) -> Field:
 
 
 @cache
-def registers(description: Path = DESCRIPTION) -> tuple[Register, ...]:
-    """Read the description of the registers, in the order of their addresses."""
+def registers(description: Path = DESCRIPTION, **parameters: bool) -> tuple[Register, ...]:
+    """Read the description of the registers, in the order of their addresses; of a core that lacks some, without those.
+
+    ``parameters`` are those of the description, as :attr:`hw.config.CoreConfig.register_parameters`; by default a core
+    has all registers.
+    """
     compiler = RDLCompiler()
     compiler.compile_file(str(description))
-    top = compiler.elaborate().top
+    top = compiler.elaborate(parameters=parameters).top
     return tuple(
         Register(
             node.inst_name.lower(),
@@ -146,11 +150,11 @@ class RegisterPort(wiring.Signature):
 
 
 class RegisterBlock(wiring.Component):
-    """All registers of a description, their ports grouped by register: ``block.control.argmax_only``.
+    """All registers of a core, their ports grouped by register: ``block.control.argmax_only``.
 
     A field that software writes is an output, one that the hardware supplies an input; ``<field>_set`` sets a bit that
     software clears, ``<field>_read`` is high in the cycle of a read, ``<field>_written`` in the cycle in which the
-    field shows a word just written.
+    field shows a word just written. ``parameters``: of :func:`registers`.
 
     Members
     -------
@@ -158,8 +162,8 @@ class RegisterBlock(wiring.Component):
     <register> : Out(Signature of its fields), for each register that has any
     """
 
-    def __init__(self, description: Path = DESCRIPTION):
-        self.registers = registers(description)
+    def __init__(self, **parameters: bool):
+        self.registers = registers(**parameters)
         members = {"bus": In(RegisterPort())}
         for register in self.registers:
             ports = {name: member for field in register.fields for name, member in field.members.items()}

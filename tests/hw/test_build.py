@@ -70,17 +70,18 @@ def kernels(network):
 
 def test_a_build_with_lists_in_external_memory(model, tmp_path, capsys):
     out = tmp_path / "out"
-    command = ["--model", str(model), "--lanes", "2", "--lists", "memory", "--port-bits", "256", "--out", str(out)]
-    assert build.main(command) == 0
+    command = ["--model", str(model), "--lanes", "2", "--lists", "memory", "--port-bits", "256", "--ranked", "3"]
+    assert build.main([*command, "--out", str(out)]) == 0
     contents = json.loads((out / "manifest.json").read_text())
     assert sorted(contents["files"]) == sorted([*FILES, "lists.bin"])
-    made = build_folder.configure(model, 2, streamed=True, port_bits=256)
+    made = build_folder.configure(model, 2, streamed=True, port_bits=256, ranked=3)
     assert made.config.streamed and contents["config_id"] == f"{made.config.config_id:#010x}"
     beats = np.frombuffer((out / "lists.bin").read_bytes(), "<u8").reshape(-1, 2)
     assert (beats == made.compiled.lists.beats).all() and contents["lists"]["bytes"] == beats.nbytes
     assert contents["lists"]["bits_a_weight"] == round(8 * beats.nbytes / contents["network"]["entries"], 2)
     assert f"{beats.nbytes:,}" in capsys.readouterr().out
     assert "m_axi_araddr" in (out / "egret.v").read_text()
+    test_lint(out, "egret")
 
 
 def test_equal_builds_give_equal_bytes_and_replace_each_other(built, model):
@@ -160,6 +161,8 @@ def test_synthesis(built, target, tmp_path, monkeypatch):
         (["--lanes", "4", "--cell-units", "3"], "cell_units is 3; it must divide lanes, which is 4"),
         (["--compact", "--split-banks"], "split_banks is True; it must be False where compact is True"),
         (["--queue-depth", "7"], "queue_depth is 7; it must be 8, 16, 32 or 64"),
+        (["--ranked", "17"], "ranked is 17; it must be an integer from 0 to 16"),
+        (["--ranked", "1", "--compact"], "ranked is 1; it must be 0 where compact is True"),
         (["--model", "no/such/file"], "model file no/such/file: there is no such file; train or convert a model"),
         (["--out", "{folder}"], "{folder} exists and is no earlier build; choose another --out"),
         (["--out", "{folder}/file"], "{folder}/file exists and is no earlier build; choose another --out"),
@@ -304,7 +307,7 @@ class TestBoard:
         (["--port-bits", "64"], "--port-bits is for lists in external memory; give --lists memory, too"),
         (
             ["--lists", "memory", "--device", "lfe5u-85f", "--lanes", "auto"],
-            "--lanes auto has no estimate of cores with lists in external memory; give a number",
+            "--lanes auto has no estimate of cores with --lists memory or --ranked; give a number",
         ),
         (
             ["--lists", "memory", "--board", "ulx3s-85f"],

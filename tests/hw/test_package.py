@@ -20,7 +20,7 @@ from hw.package import VERSION, write_packages
 from hw.top import Top
 
 CONFIG = CoreConfig(lanes=1, cell_units=1, queue_depth=8, rows=2, entries=64, sources=8, layers=2)
-STREAMED = replace(CONFIG, gap_bits=5, lists=8, port_bits=64)
+STREAMED = replace(CONFIG, gap_bits=5, lists=8, port_bits=64, ranked=2)
 VERILOG = {"egret", "egret_core", "egret_wishbone"}
 IP = {"ipxact": NAMESPACE}
 
@@ -188,12 +188,13 @@ def register_map(top) -> dict:
     }  # fmt: skip
 
 
-def test_ip_xact_has_the_registers_of_the_description(folder):
+def test_ip_xact_has_the_registers_of_the_description(folder, config):
     described = RDLCompiler()
     described.compile_file(str(DESCRIPTION))
+    parameters = config.register_parameters
     imported = RDLCompiler()
     IPXACTImporter(imported).import_file(str(folder / "egret.xml"))
     (block,) = imported.elaborate().top.children()
-    wanted = register_map(described.elaborate().top)
+    wanted = register_map(described.elaborate(parameters=parameters).top)
     assert register_map(block) == wanted
-    assert len(wanted) == len(registers())
+    assert len(wanted) == len(registers(**parameters))

@@ -45,10 +45,24 @@ MAP = {
     "lists": (0x58, ALL, 0, 0),
     "list_base": (0x5C, 0xFFFFF000, 0xFFFFF000, 0),
     "list_size": (0x60, 0x1FFFFFF, 0x1FFFFFF, 0),
+    "ranking": (0x64, 0x1F1F, 0, 0),
+    "rank_select": (0x68, 0xF, 0xF, 0),
+    "rank_index": (0x6C, 0xFFFF, 0, 0),
+    "rank_value": (0x70, ALL, 0, 0),
+    "target": (0x74, 0xFFFF, 0xFFFF, 0),
+    "logit_scale": (0x78, 0x1F03FFFF, 0x1F03FFFF, 0),
+    "target_log2": (0x7C, 0xC3FFFFFF, 0, 0),
+    "generate": (0x80, 0x0303FFFF, 0x0300FFFF, 0),
+    "generate_value": (0x84, 0x1FFFF, 0x1FFFF, 0),
+    "generate_high": (0x88, 0x1FFFF, 0x1FFFF, 0),
+    "generate_end": (0x8C, 0xFFFF, 0xFFFF, 0),
+    "generated": (0x90, 0x8000FFFF, 0, 0),
 }
+OF_STREAMED = ("list_base", "list_size")
+OF_RANKED = [name for name, (address, *_) in MAP.items() if address > MAP["ranking"][0]]
 WRITABLE = (
     "control", "load_data", "state_select", "counter_select", "interrupt_pending", "interrupt_enable", "list_base",
-    "list_size",
+    "list_size", "rank_select", "target", "logit_scale", "generate", "generate_value", "generate_high", "generate_end",
 )  # fmt: skip
 
 #: What the hardware supplies: lowest bit and width of each field.
@@ -62,6 +76,15 @@ SUPPLIED = {
     ("lists", "gap_bits"): (0, 8),
     ("lists", "port_bits"): (8, 8),
     ("lists", "lists"): (16, 16),
+    ("ranking", "largest"): (0, 5),
+    ("ranking", "found"): (8, 5),
+    ("rank_index", "index"): (0, 16),
+    ("rank_value", "value"): (0, 32),
+    ("target_log2", "log2"): (0, 26),
+    ("target_log2", "saturated"): (30, 1),
+    ("target_log2", "found"): (31, 1),
+    ("generated", "count"): (0, 16),
+    ("generated", "busy"): (31, 1),
     ("rows", "rows"): (0, 16),
     ("rows", "sources"): (16, 16),
     ("entries", "entries"): (0, 32),
@@ -229,6 +252,15 @@ def test_map_is_complete():
     assert {register.name: register.address for register in registers()} == {
         name: address for name, (address, *_) in MAP.items()
     }
+
+
+@pytest.mark.parametrize("streamed", (False, True))
+@pytest.mark.parametrize("ranked", (False, True))
+def test_a_core_has_the_registers_that_it_needs(streamed, ranked):
+    lacks = {*(() if streamed else OF_STREAMED), *(() if ranked else OF_RANKED)}
+    block = RegisterBlock(STREAMED=streamed, RANKED=ranked)
+    assert [register.name for register in block.registers] == [name for name in MAP if name not in lacks]
+    assert not lacks & set(block.signature.members)
 
 
 def test_error_codes_are_those_of_the_hardware():

@@ -258,7 +258,7 @@ async def refuses_parts_of_words_and_what_is_not_there(dut):
         assert await host.error() == (Error.REGISTER.value, address)
         await host.write("control", clear_error=1)
     assert await host.read("state_select") == {"unit": 5, "cell": 1}
-    for address in (0x0C, 0x30, 0x64, 0xFFC):
+    for address in (0x0C, 0x30, 0x5C, 0x60, 0x68, 0x90, 0xFFC):
         assert await host.read_word(address) == (0, AxiResp.SLVERR)
     assert (await host.error())[0] == Error.NONE.value
 
