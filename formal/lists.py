@@ -72,7 +72,7 @@ def fetch(hops: int) -> Bench:
     bench.assume(~fetch.valid | bench.past(fetch.ready, BROADCASTER_REGISTERS[hops]))
     rules(bench)
     count, _ = fill(bench, here.events, STREAMED.queue_depth, guarded=False)
-    bench.prove(here.free + count == here.places)
+    bench.prove(here.free + here.left + count == here.places)
     bench.prove(((here.wait == 0) | here.events.o.valid) & (here.wait <= fetch.CYCLES - 2))
     bench.cover(count == here.places)
     return bench
@@ -81,8 +81,11 @@ def fetch(hops: int) -> Bench:
 def spreader() -> Bench:
     """Prove that no lane gets two beats in a cycle, and none what it had no room for."""
     bench = Bench(BeatSpreader(replace(STREAMED, lanes=2, port_bits=256)))
-    spreader = bench.component
+    spreader, held = bench.component, inside(bench.component).held
     rules(bench)
+    for way in range(2):  # invariant
+        low, high = held.targets[2 * way], held.targets[2 * way + 1]
+        bench.prove((held.wanted[way] == low | high) & (~held.good | ((low & high) == 0)))
     for number, to in enumerate(spreader.to):
         bench.prove((to & ~bench.past(spreader.lanes_ready)) == 0)
         for other in list(spreader.to)[:number]:

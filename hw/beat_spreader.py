@@ -1,7 +1,7 @@
 """Hand beats from external memory to the lanes that they are for, with what their event brought."""
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.beats import BEAT_BITS, HALF_BITS, HEADER_BITS, BeatFormat
@@ -23,7 +23,7 @@ def lane_beats(config: CoreConfig) -> dict[str, wiring.Member]:
 class BeatSpreader(wiring.Component):
     """Read the headers of beats, and send each beat, or both halves of one, to its lanes; markers to all of them.
 
-    A beat a cycle, or as many as the bus brings at once, if no two of them have a lane in common; latency one cycle,
+    A beat a cycle, or as many as the bus brings at once, if no two of them have a lane in common; latency two cycles,
     order kept in each lane. A beat goes when its lanes have room, a marker when all have.
 
     Members
@@ -71,43 +71,68 @@ class BeatSpreader(wiring.Component):
             same_lane = (to_low & to_high).any()
             exists.append(exists_low & (~is_half | (exists_high & ~same_lane)))
 
-        # Each goes when its lanes have room and get none of those before it in this word, which are first.
+        # They stay until all have gone.
         ways = range(config.beats_at_once)
+        held, moves = self._held(), Signal()
+        m.d.comb += [
+            self.words.ready.eq(moves & self.contexts.valid & is_event),
+            self.contexts.ready.eq(moves & (~is_event | (self.words.valid & self.words.payload.last))),
+        ]
+        with m.If(moves):
+            m.d.sync += [
+                held.valid.eq(self.contexts.valid & (self.words.valid | ~is_event)),
+                held.is_event.eq(is_event),
+                held.good.eq(Cat(exists).all()),
+                held.address.eq(context.address),
+                *(held.halves[number].eq(half) for number, half in enumerate(halves)),
+                *(held.targets[number].eq(target) for number, target in enumerate(targets)),
+                *(held.wanted[way].eq(wanted[way]) for way in ways),
+            ]
+            with m.If(~is_event):
+                m.d.sync += held.halves[0].body.eq(0)
+
+        # Each goes when its lanes have room and get none of those before it in this word, which are first.
         done, goes = Signal(config.beats_at_once), Signal(config.beats_at_once)
-        may_go, marks, good, ends = Signal(), Signal(), Signal(), Signal()
+        may_go, marks, ends = Signal(), Signal(), Signal()
         before = 0
         for way in ways:
             m.d.comb += goes[way].eq(
                 may_go
-                & is_event
+                & held.is_event
                 & ~done[way]
-                & ~(wanted[way] & ~self.lanes_ready).any()
-                & ~(wanted[way] & before).any()
+                & ~(held.wanted[way] & ~self.lanes_ready).any()
+                & ~(held.wanted[way] & before).any()
             )
-            before = before | Mux(done[way], 0, wanted[way])
+            before = before | Mux(done[way], 0, held.wanted[way])
         m.d.comb += [
-            good.eq(Cat(exists).all()),
-            may_go.eq(self.contexts.valid & (self.words.valid | ~is_event) & ~self.fault),
-            marks.eq(may_go & ~is_event & self.lanes_ready.all()),
+            may_go.eq(held.valid & ~self.fault),
+            marks.eq(may_go & ~held.is_event & self.lanes_ready.all()),
             ends.eq((done | goes).all()),
-            self.words.ready.eq(ends & is_event),
-            self.contexts.ready.eq(marks | (ends & is_event & self.words.payload.last)),
+            moves.eq(~held.valid | marks | (held.is_event & ends)),
         ]
         m.d.sync += [
             done.eq(Mux(ends, 0, done | goes)),
-            *(sent.eq(half) for sent, half in zip(self.beats, halves, strict=True)),
+            *(sent.eq(half) for sent, half in zip(self.beats, held.halves, strict=True)),
             *(to.eq(0) for to in self.to),
         ]
-        with m.If(~is_event):
-            m.d.sync += self.beats[0].body.eq(0)
-        with m.If(goes.any() & ~good):
-            m.d.sync += [self.fault.eq(1), self.fault_address.eq(context.address)]
-        for number, (to, target) in enumerate(zip(self.to, targets, strict=True)):
-            with m.If(goes[number // 2] & good):
-                m.d.sync += to.eq(target)
+        with m.If(goes.any() & ~held.good):
+            m.d.sync += [self.fault.eq(1), self.fault_address.eq(held.address)]
+        for number, to in enumerate(self.to):
+            with m.If(goes[number // 2] & held.good):
+                m.d.sync += to.eq(held.targets[number])
         with m.If(marks):
             m.d.sync += self.to[0].eq((1 << config.lanes) - 1)
         return m
+
+    def _held(self):
+        """Return what has been read of a word, or of a marker."""
+        config, ways = self._config, self._config.beats_at_once
+        layout = data.StructLayout({
+            "valid": 1, "is_event": 1, "good": 1, "address": LIST_ADDRESS_BITS,
+            "halves": data.ArrayLayout(LaneBeat(config), 2 * ways), "targets": data.ArrayLayout(config.lanes, 2 * ways),
+            "wanted": data.ArrayLayout(config.lanes, ways),
+        })  # fmt: skip
+        return Signal(layout, name="held")
 
     def _read(self, m, half, name):
         """Return, of a beat or half, a bit for each lane that it may be for, whether there is such a target, and it."""

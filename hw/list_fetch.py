@@ -74,7 +74,7 @@ class ListFetch(wiring.Component):
     """
 
     #: From an event's turn to that of the next one.
-    CYCLES = 2 + max(1 + MEMORY_LATENCY, MULTIPLIER_LATENCY)
+    CYCLES = 3 + max(1 + MEMORY_LATENCY, MULTIPLIER_LATENCY)
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -108,9 +108,10 @@ class ListFetch(wiring.Component):
             multiplier.b.eq(form.input_beats),
         ]
         places = config.queue_depth + 1
-        free = Signal(range(places + 1), init=places)
+        free, left = Signal(range(places + 1), init=places), Signal()
         m.d.sync += [
-            free.eq(free + (events.o.valid & events.o.ready) - self.valid),
+            left.eq(events.o.valid & events.o.ready),
+            free.eq(free + left - self.valid),
             self.ready.eq(free > self.slack),
         ]
 
@@ -122,22 +123,26 @@ class ListFetch(wiring.Component):
             uniform.eq((waiting.source < form.inputs) & form.dense_inputs),
             behind.eq(Cat(waiting.source >= first for first in form.first_unit)),
         ]
-        context, found = self.contexts.payload, self.runs.payload
+        context, found, beats = self.contexts.payload, self.runs.payload, Signal(LIST_COUNT_BITS)
+        nothing = Signal(reset_less=True)
         m.d.comb += [
             is_event.eq(waiting.kind == EventKind.EVENT),
-            found.address.eq(Mux(uniform, multiplier.product[:LIST_ADDRESS_BITS], directory.read_data.address)),
-            found.beats.eq(Mux(uniform, form.input_beats, directory.read_data.beats)),
+            beats.eq(Mux(uniform, form.input_beats, directory.read_data.beats)),
             *(context[name].eq(waiting[name]) for name in ("kind", "part", "value", "bank", "group")),
             context.is_input.eq(is_input),
             context.layer.eq(sum(behind)),
             context.address.eq(found.address),
         ]
+        m.d.sync += [
+            found.address.eq(Mux(uniform, multiplier.product[:LIST_ADDRESS_BITS], directory.read_data.address)),
+            found.beats.eq(beats),
+            nothing.eq(is_event & (beats == 0)),
+        ]
         wait = Signal(range(self.CYCLES))
         asked, told = Signal(), Signal()  # the run, or the context, was taken already
-        run_done, context_done, nothing, looked_up = Signal(), Signal(), Signal(), Signal()
+        run_done, context_done, looked_up = Signal(), Signal(), Signal()
         m.d.comb += [
             looked_up.eq(events.o.valid & (wait == self.CYCLES - 2)),
-            nothing.eq(is_event & (found.beats == 0)),
             self.runs.valid.eq(looked_up & is_event & ~nothing & ~asked),
             self.contexts.valid.eq(looked_up & ~nothing & ~told),
             run_done.eq(~is_event | nothing | asked | self.runs.ready),

@@ -47,7 +47,7 @@ class Axi4Read(wiring.Component):
     """Read runs of beats, one after the other.
 
     A beat a cycle, half as many where the bus is 64 bits wide, as long as memory answers as fast: the address of a
-    burst is out while those before it are answered, as many as ``outstanding``. Bursts end at multiples of their size,
+    burst, one every other cycle at most, is out while those before it are answered, as many as ``outstanding``. Bursts end at multiples of their size,
     so that none crosses a page. All with one id, so in order.
 
     After a fault nothing more is asked for, what is still answered is dropped, and no run is taken until ``restart``.
@@ -125,14 +125,17 @@ class Axi4Read(wiring.Component):
         run, asking = Signal(ReadRun(self._address_bits, self._count_bits), reset_less=True), Signal()
         coming = self.runs.payload
         end = Signal(self._address_bits + 1, reset_less=True)  # behind the run
-        checked = Signal()
+        checked, sized = Signal(), Signal()  # it may be read; how long its next burst is is known
         room, is_last = Signal(within + 1), Signal()
-        chunk = Signal(within + 1)
+        chunk = Signal(within + 1, reset_less=True)
         m.d.comb += [
             self.runs.ready.eq(~asking & ~stops),
             room.eq(self._burst_beats - run.address[:within]),
+        ]
+        m.d.sync += [
+            sized.eq(asking),
             is_last.eq(run.beats <= room),
-            chunk.eq(Mux(is_last, run.beats, room)),
+            chunk.eq(Mux(run.beats <= room, run.beats, room)),
         ]
         with m.If(self.runs.valid & self.runs.ready):
             m.d.sync += [run.eq(coming), end.eq(coming.address + coming.beats), asking.eq(1), checked.eq(0)]
@@ -141,7 +144,7 @@ class Axi4Read(wiring.Component):
             m.d.sync += checked.eq(1)
             # A window may be larger than what an address can tell.
             m.d.comb += outside.eq((end > self.size) | (end > 1 << self._address_bits) | (run.beats == 0))
-        m.d.comb += asks.eq(asking & checked & ~stops & (~self.ar.valid | self.ar.ready) & bursts.i.ready)
+        m.d.comb += asks.eq(asking & checked & sized & ~stops & (~self.ar.valid | self.ar.ready) & bursts.i.ready)
         with m.If(self.ar.ready):
             m.d.sync += self.ar.valid.eq(0)
         with m.If(asks):
@@ -155,6 +158,7 @@ class Axi4Read(wiring.Component):
                 run.address.eq(run.address + chunk),
                 run.beats.eq(run.beats - chunk),
                 asking.eq(~is_last),
+                sized.eq(0),
             ]
         m.d.comb += [
             bursts.i.valid.eq(asks),

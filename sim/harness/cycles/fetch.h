@@ -44,7 +44,8 @@ class Fetch : public CyclePart {
     const Asked asked = look_up();
     ready_ = ready_next_;
     ready_next_ = free_ > 3 + far_;  // slack
-    free_ += asked.taken - comes;
+    free_ += left_ - comes;
+    left_ = asked.taken;
     events_.step(comes, event, asked.taken);
     read(asked, sent.taken);
     contexts_.step(asked.context, asked.found, sent.context_taken);
@@ -79,30 +80,43 @@ class Fetch : public CyclePart {
     ++t_.beats;
   }
 
-  // hw/beat_spreader.py
+  // hw/beat_spreader.py: what is held goes, and what comes is held in its place.
   Beat spread() {
+    if (holds_ && !goes()) return {false, false};
+    holds_ = false;
     if (!contexts_.valid()) return {false, false};
-    const Context& context = contexts_.front();
-    const int64_t seen = now_ + 2 + 2 * hops_;  // that a lane's place is taken
-    if (context.event.kind != kEvent) {
-      if (!lanes_.all_ready()) return {false, false};
-      const Item item{now_ + hops_ + 1, 0, 0, 1, 0, context.event.kind, 0, 0, context.event.group, false};
-      for (unsigned lane = 0; lane < lane_count_; ++lane) lanes_.append(lane, item);
-      lanes_.take_places(all_lanes_, seen);
-      return {false, true};
-    }
-    if (!beats_.valid()) {
+    const bool is_event = contexts_.front().event.kind == kEvent;
+    if (is_event && !beats_.valid()) {
       ++t_.starved;
       return {false, false};
     }
+    holds_ = true;
+    held_ = contexts_.front();
+    held_beat_ = static_cast<uint32_t>(held_.first + beat_of_list_);
+    if (!is_event) return {false, true};
+    beat_of_list_ += at_once_;
+    const bool ends = beat_of_list_ == held_.count;
+    if (ends) beat_of_list_ = 0;
+    return {true, ends};
+  }
+
+  // Return whether all has gone of what is held.
+  bool goes() {
+    const int64_t seen = now_ + 2 + 2 * hops_;  // that a lane's place is taken
+    if (held_.event.kind != kEvent) {
+      if (!lanes_.all_ready()) return false;
+      const Item item{now_ + hops_ + 1, 0, 0, 1, 0, held_.event.kind, 0, 0, held_.event.group, false};
+      for (unsigned lane = 0; lane < lane_count_; ++lane) lanes_.append(lane, item);
+      lanes_.take_places(all_lanes_, seen);
+      return true;
+    }
     // Of beats that came at once each goes when its lanes have room and get none of those before it.
     uint64_t before = 0, sent = 0;
-    const uint32_t first = static_cast<uint32_t>(context.first + beat_of_list_);
     for (uint32_t way = 0; way < at_once_; ++way) {
       if (done_ >> way & 1) continue;
-      const uint64_t wanted = lanes_of(first + way);
+      const uint64_t wanted = lanes_of(held_beat_ + way);
       if (!(wanted & (before | ~lanes_.ready()))) {
-        send(context, first + way);
+        send(held_, held_beat_ + way);
         done_ |= 1u << way;
         sent |= wanted;
       }
@@ -110,21 +124,16 @@ class Fetch : public CyclePart {
     }
     if (sent) lanes_.take_places(sent, seen);
     else ++t_.held;
-    const bool taken = done_ == (1u << at_once_) - 1;
-    if (taken) {
-      done_ = 0;
-      beat_of_list_ += at_once_;
-    }
-    const bool ends = taken && beat_of_list_ == context.count;
-    if (ends) beat_of_list_ = 0;
-    return {taken, ends};
+    if (done_ != (1u << at_once_) - 1) return false;
+    done_ = 0;
+    return true;
   }
 
   // hw/list_fetch.py
   Asked look_up() {
     Asked asked{};
     if (!events_.valid()) return asked;
-    if (wait_ != 3) {  // CYCLES - 2
+    if (wait_ != 4) {  // CYCLES - 2
       ++wait_;
       return asked;
     }
@@ -156,13 +165,13 @@ class Fetch : public CyclePart {
       second_half_ = p_.port_bits == 64 && !second_half_;
       ends_burst = memory_.r().last;
     }
-    const bool asks = asking_ && checked_ && (!ar_valid_ || ar_ready) && bursts_.ready();
+    const bool asks = asking_ && sized_ && (!ar_valid_ || ar_ready) && bursts_.ready();
     const bool accepts = asked.run && !asking_;
     if (ar_valid_ && ar_ready) memory_.ar(ar_address_, ar_length_);
     if (takes) memory_.r_taken();
     memory_.tick();
     if (ar_ready) ar_valid_ = false;
-    checked_ |= asking_;
+    sized_ = asking_;
     if (asks) {
       const int64_t room = 16 - (run_first_ & 15), beats = std::min(room, run_left_);
       ar_valid_ = true;
@@ -171,12 +180,12 @@ class Fetch : public CyclePart {
       run_first_ += beats;
       run_left_ -= beats;
       asking_ = run_left_ > 0;
+      sized_ = false;
     }
     if (accepts) {
       run_first_ = asked.found.first / at_once_;
       run_left_ = asked.found.count / at_once_;
       asking_ = true;
-      checked_ = false;
     }
     beats_.step(takes && whole, 0, beat_taken);
     bursts_.step(asks, 0, takes && ends_burst);
@@ -189,10 +198,11 @@ class Fetch : public CyclePart {
   CycleQueue<Context> contexts_;
   CycleQueue<uint8_t> bursts_, beats_;  // nothing of them counts
   int64_t free_, beat_of_list_ = 0, run_first_ = 0, run_left_ = 0;
-  uint32_t serial_ = 0, wait_ = 0, ar_address_ = 0, done_ = 0;  // `done_`: beats of those that came at once
+  Context held_{};
+  uint32_t held_beat_ = 0, serial_ = 0, wait_ = 0, ar_address_ = 0, done_ = 0;  // `done_`: beats of those that came at once
   uint8_t ar_length_ = 0;
-  bool asked_ = false, told_ = false, asking_ = false, checked_ = false, ar_valid_ = false;
-  bool second_half_ = false, ready_ = false, ready_next_ = false;
+  bool asked_ = false, told_ = false, asking_ = false, sized_ = false, ar_valid_ = false;
+  bool second_half_ = false, ready_ = false, ready_next_ = false, holds_ = false, left_ = false;
 };
 
 }  // namespace egret
