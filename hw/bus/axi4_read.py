@@ -47,8 +47,8 @@ class Axi4Read(wiring.Component):
     """Read runs of beats, one after the other.
 
     A beat a cycle, half as many where the bus is 64 bits wide, as long as memory answers as fast: the address of a
-    burst, one every other cycle at most, is out while those before it are answered, as many as ``outstanding``. Bursts end at multiples of their size,
-    so that none crosses a page. All with one id, so in order.
+    burst, one every other cycle at most, is out while those before it are answered, as many as ``outstanding``. Bursts
+    end at multiples of their size, so that none crosses a page. All with one id, so in order.
 
     After a fault nothing more is asked for, what is still answered is dropped, and no run is taken until ``restart``.
 
