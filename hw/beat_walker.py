@@ -1,6 +1,6 @@
 """Walk the entries of beats: lists that come from external memory (``docs/beats.md``), in a lane."""
 
-from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,46 +57,54 @@ class BeatWalker(wiring.Component):
         config, form, advance = self._config, self._form, self.advance.walk
         width, slots = config.weight_bits, form.slots(True)
 
-        def weights(body, dense):
-            """Return the weights of all slots, those that a sparse beat does not have 0."""
-            entry = width + form.gap_bits
-            sparse = [body[k * entry :][:width] for k in range(form.slots(False))]
-            sparse += [0] * (slots - len(sparse))
-            return [Mux(dense, body[k * width :][:width], sparse[k]) for k in range(slots)]
+        # Weights and gaps of all slots, at the same place whatever the beat; what is not there is 0.
+        coming = self.i.payload
+        entry, sparse = width + form.gap_bits, form.slots(False)
+        weights = data.ArrayLayout(width, slots)
+        gaps = data.ArrayLayout(form.gap_bits, slots)
+        coming_weights, coming_gaps = Signal(weights), Signal(gaps)
+        for k in range(slots):
+            weight = coming.body[k * entry :][:width] if k < sparse else 0
+            gap = coming.body[k * entry - form.gap_bits :][: form.gap_bits] if 0 < k < sparse else 0
+            m.d.comb += [
+                coming_weights[k].eq(Mux(coming.dense, coming.body[k * width :][:width], weight)),
+                coming_gaps[k].eq(Mux(coming.dense, 0, gap)),
+            ]
 
         # The beat that is walked, and which of its slots; what is left is known beforehand.
-        beat = Signal(LaneBeat(config), reset_less=True)
+        brought = ("kind", "part", "readout", "boundary", "value", "bank", "group")
+        told = {name: coming[name].shape() for name in brought}
+        beat = Signal(
+            data.StructLayout({"place": PLACE_BITS, "row": config.row_bits, "weights": weights, "gaps": gaps, **told}),
+            reset_less=True,
+        )
         walking, ending = Signal(), Signal(init=1)  # ``ending``: nothing is left behind this slot, or there is no beat
         slot, left = Signal(range(slots)), Signal(slots - 1)  # bit k of ``left``: whether slot + 1 + k is not 0
-        coming = self.i.payload
-        more = Cat(Cat(each).any() for each in weights(coming.body, coming.dense)[1:])
+        more = Cat(coming_weights[k].any() for k in range(1, slots))
         m.d.comb += self.i.ready.eq(self.advance.take & ending)
         with m.If(advance):
             m.d.sync += [slot.eq(slot + 1), left.eq(left >> 1), ending.eq(~left[1:].any())]
             with m.If(ending):
                 m.d.sync += [
-                    beat.eq(coming), walking.eq(self.i.valid), slot.eq(0), left.eq(more),
-                    ending.eq(~self.i.valid | ~more.any()),
+                    *(beat[name].eq(coming[name]) for name in ("place", "row", *brought)),
+                    beat.weights.eq(coming_weights), beat.gaps.eq(coming_gaps),
+                    walking.eq(self.i.valid), slot.eq(0), left.eq(more), ending.eq(~self.i.valid | ~more.any()),
                 ]  # fmt: skip
 
         # One slot: its weight, and the gap before it.
-        brought = ("kind", "part", "readout", "boundary", "value", "bank", "group")
         first = data.StructLayout({
             "valid": 1, "begins": 1, "place": PLACE_BITS, "row": config.row_bits, "gap": form.gap_bits,
-            "weight": signed(width), **{name: beat[name].shape() for name in brought},
+            "weight": signed(width), **told,
         })  # fmt: skip
         here = Signal(first, init={"valid": 0})
-        gaps = [0] + [beat.body[k * (width + form.gap_bits) - form.gap_bits :][: form.gap_bits]
-                      for k in range(1, form.slots(False))]  # fmt: skip
-        gaps += [0] * (slots - len(gaps))
         with m.If(advance):
             m.d.sync += [
                 here.valid.eq(walking),
                 here.begins.eq(slot == 0),
                 here.place.eq(beat.place),
                 here.row.eq(beat.row),
-                here.gap.eq(Mux(beat.dense, 0, Array(gaps)[slot])),
-                here.weight.eq(Array(weights(beat.body, beat.dense))[slot]),
+                here.gap.eq(beat.gaps[slot]),
+                here.weight.eq(beat.weights[slot]),
                 *(here[name].eq(beat[name]) for name in brought),
             ]
 
