@@ -1,4 +1,4 @@
-"""The networks that the SoC runs, by name: handwritten digits, the benchmark's, and those of a language model's shape."""
+"""The networks that the SoC runs, by name: digits, the benchmark's, and those of a language model's shape."""
 
 from __future__ import annotations
 

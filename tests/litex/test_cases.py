@@ -49,8 +49,9 @@ def test_language_model(name, density, monkeypatch):
     first = case.network.layers[0]
     assert (first.kernel == whole.network.layers[0].kernel[used]).all() and (first.kernel != 0).all()
     assert np.mean(first.recurrent_kernel != 0) == pytest.approx(density, abs=0.03)
-    for cut, y in zip(*(Oracle(n).run(x[:, None]).y for n, x in ((case.network, sent), (whole.network, sequence)))):
-        assert (cut == y).all() and y.any()
+    found, wanted = Oracle(case.network).run(sent[:, None]), Oracle(whole.network).run(sequence[:, None])
+    for y, of_whole in zip(found.y, wanted.y, strict=True):
+        assert (y == of_whole).all() and y.any()
     words = np.frombuffer(encode([case], CONFIG), "<u4").tolist()
     assert words[7] == 3
     check_words(words, case, 32)
