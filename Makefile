@@ -3,12 +3,13 @@
 PYTHON ?= python3
 IMAGES ?= 360
 MODEL ?= models/ptb-char/ptb-char.safetensors
+CASE ?= digits
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := golden hw sim firmware formal tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-lm test formal lint bench clean
+.PHONY: help demo demo-lm litex test formal lint bench clean
 
 help: ## List what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +19,9 @@ demo: $(VENV)/base ## Run handwritten digits through the simulated core; IMAGES=
 
 demo-lm: $(VENV)/base ## Let the simulated core continue a line that you type; MODEL=FILE is another network.
 	$(BIN)/python -m sim.demo_lm --model $(MODEL)
+
+litex: $(VENV)/litex ## Simulate a LiteX SoC whose core reads its lists from DRAM; CASE=wide is another network.
+	$(BIN)/python -m hw.litex.run --case $(CASE)
 
 test: $(VENV)/test ## Run every test.
 	$(BIN)/python -m pytest -n 2
@@ -44,6 +48,10 @@ $(VENV)/base: pyproject.toml | $(VENV)/tools
 
 $(VENV)/test: pyproject.toml | $(VENV)/tools
 	$(BIN)/pip install --quiet --editable ".[train,test]"
+	touch $@ $(VENV)/base
+
+$(VENV)/litex: pyproject.toml | $(VENV)/tools
+	$(BIN)/pip install --quiet --editable ".[litex]"
 	touch $@ $(VENV)/base
 
 $(VENV)/tools:

@@ -40,6 +40,16 @@ class TokenWorkload:
         """Draw tokens, int64 (steps, inputs), one a step."""
         return _draw_tokens(np.random.default_rng(seed), (steps, self.network.inputs))
 
+    def cut_to(self, inputs: np.ndarray) -> tuple[FixedNetwork, np.ndarray]:
+        """Return the network without the tokens that ``inputs``, int64 (steps, inputs), lack, and these inputs for it.
+
+        It has fewer lists, and does the same on them.
+        """
+        first, *others = self.network.layers
+        used = (inputs != 0).any(axis=0)
+        layers = (dataclasses.replace(first, kernel=first.kernel[used]), *others)
+        return dataclasses.replace(self.network, layers=layers), inputs[:, used]
+
 
 def _draw_tokens(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     values = np.zeros(shape, np.int64)

@@ -12,6 +12,7 @@ from rich.table import Table
 from golden.fanout import CompileError
 from hw.litex import ecpix5, options
 from hw.litex.implement import implement, system_speed, write_board
+from hw.litex.networks import digits
 from hw.litex.program import ProgramError
 from hw.tools import FlowError
 
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config, clock = options.config(chosen), chosen.clock * 1e6
         out = chosen.out or options.ROOT / "build" / "litex" / f"{chosen.board}-{config.lanes}"
-        written = write_board(config, [options.digits(chosen.images)], out, clock=clock)
+        written = write_board(config, [digits(chosen.images)], out, clock=clock)
         console.print(f"{written.folder}: Verilog, constraints")
         if not chosen.build:
             return 0

@@ -1,4 +1,4 @@
-"""What both command lines share: the core, and the networks that the firmware runs."""
+"""What both command lines share: the core and its clock."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from golden import network
 from hw.config import CoreConfig
-from hw.litex.cases import Case
 from hw.litex.peripheral import PORT_BITS
-from sim.inputs import read_inputs
 
 ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "models" / "digits" / "digits.safetensors"
 CLOCK = 75.0  #: MHz; DRAM takes four transfers a cycle
 
 
@@ -41,12 +37,6 @@ def config(options: argparse.Namespace) -> CoreConfig:
     """Return the configuration that the options ask for."""
     names = ("lanes", "cell_units", "rows", "sources", "layers", "acc_bits", "gap_bits", "lists", "hops")
     return CoreConfig(**{name: getattr(options, name) for name in names}, port_bits=PORT_BITS)
-
-
-def digits(images: int, model: Path = MODEL) -> Case:
-    """Return a few handwritten digits for the network that knows them."""
-    known = network.load(model).fixed
-    return Case("digits", known, read_inputs(f"digits:{images}", known).sequences())
 
 
 def quiet() -> None:

@@ -42,8 +42,8 @@ class Egret(LiteXModule):
         self.ev.finalize()
         self.memory = axi.AXIInterface(data_width=PORT_BITS, address_width=32, id_width=1)
         self.reads = LiteDRAMAXI2Native(self.memory, port, r_buffer_depth=READS, base_address=origin)
-        self.traffic = Traffic(self.memory)
         self.queues = EventQueues()
+        self.traffic = Traffic(self.memory, self.queues.events.source, self.queues.results.sink)
         self._add_core(self.queues.events.source, self.queues.results.sink)
 
     def _add_core(self, events, results):
@@ -127,25 +127,32 @@ class EventQueues(LiteXModule):
 
 
 class Traffic(LiteXModule):
-    """Counts of a read port, cleared by a write to ``clear``.
+    """Counts of a read port and of the steps that it reads for, cleared by a write to ``clear``.
 
     A cycle is busy if a burst is under way, or asked for: from its address being valid to its last beat being taken.
+    It is running if it is busy, or between a step's first event and the last of its results: the time that steps take
+    where each is sent after the results of the one before. The lists of the last layer's events are read after these.
     """
 
-    def __init__(self, memory):
+    def __init__(self, memory, events, results):
         clear = self._clear = CSR(name="clear")
-        waiting, started, ended = Signal(8), Signal(), Signal()
+        waiting, started, ended, busy, step = Signal(8), Signal(), Signal(), Signal(), Signal()
         taken = Signal()
         self.comb += [
             started.eq(memory.ar.valid & memory.ar.ready),
             taken.eq(memory.r.valid & memory.r.ready),
             ended.eq(taken & memory.r.last),
+            busy.eq((waiting != 0) | memory.ar.valid),
         ]
-        self.sync += waiting.eq(waiting + started - ended)
+        self.sync += [
+            waiting.eq(waiting + started - ended),
+            step.eq(events.valid | step & ~(results.valid & results.ready & results.last)),
+        ]
         for name, condition, description in (
             ("beats", taken, "Beats of 16 bytes that were read."),
             ("bursts", started, "Bursts that were asked for."),
-            ("busy", (waiting != 0) | memory.ar.valid, "Cycles in which something was being read."),
+            ("busy", busy, "Cycles in which something was being read."),
+            ("running", busy | step | events.valid, "Cycles that steps took, sent one by one."),
             ("held", memory.r.valid & ~memory.r.ready, "Cycles in which memory had a beat and the core no room."),
         ):
             count = CSRStatus(COUNT_BITS, name=name, description=description)

@@ -11,10 +11,12 @@ from rich.table import Table
 
 from golden.fanout import CompileError
 from hw.litex import options
-from hw.litex.cases import Case
+from hw.litex.networks import NETWORKS
+from hw.litex.peripheral import PORT_BITS
 from hw.litex.program import ProgramError
 from hw.litex.simulate import SimulationError, simulate
-from sim.workloads import WORKLOADS
+
+BEATS_MAX = 0.5  #: a cycle: a burst of 8 on 16 pins at four times the clock
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -28,39 +30,45 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     options.add_core(parser)
     parser.add_argument(
-        "--case", nargs="+", default=["digits"], choices=["digits", *WORKLOADS], metavar="CASE",
-        help=f"networks to run: digits, or one of the benchmark, {', '.join(WORKLOADS)} (default: digits)",
+        "--case", nargs="+", default=["digits"], choices=NETWORKS, metavar="CASE",
+        help=f"networks to run: {', '.join(NETWORKS)} (default: digits)",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, default=8, metavar="N", help="steps, or digits (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=options.ROOT / "build" / "litex" / "simulated", help="folder")
     return parser.parse_args(arguments)
 
 
-def draw(name: str, steps: int) -> Case:
-    """Return a case by its name."""
-    if name == "digits":
-        return options.digits(steps)
-    workload = WORKLOADS[name]()
-    return Case(name, workload.network, [workload.inputs(steps)])
+FIGURES = (
+    "steps", "beats", "bursts", "busy cycles", "beats a busy cycle", "MB/s", "cycles held", "cycles a step",
+    "ms a step", "of the peak",
+)  # fmt: skip
+
+
+def figures(did: dict[str, int], steps: int, clock: float) -> list[str]:
+    """Return what the memory port did in so many steps, at a clock in MHz, in the order of ``FIGURES``."""
+    rate, cycles = did["beats"] / max(1, did["busy"]), did["running"] / steps
+    return [
+        f"{steps:,}", f"{did['beats']:,}", f"{did['bursts']:,}", f"{did['busy']:,}", f"{rate:.3f}",
+        f"{PORT_BITS // 8 * rate * clock:.0f}", f"{did['held']:,}", f"{cycles:,.0f}", f"{cycles / clock / 1e3:.3f}",
+        f"{did['beats'] / (BEATS_MAX * did['running']):.2f}",
+    ]  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
     chosen, console = parse(arguments), Console(stderr=True)
     options.quiet()
     try:
-        cases = [draw(name, chosen.steps) for name in chosen.case]
+        cases = [NETWORKS[name](chosen.steps) for name in chosen.case]
         outcome = simulate(options.config(chosen), cases, chosen.out, clock=chosen.clock * 1e6, say=console.print)
     except (ValueError, CompileError, ProgramError, SimulationError) as error:
         console.print(f"error: {error}", markup=False)
         return 1
     print(outcome.text.replace("\r", ""))
-    table = Table("network", "beats", "bursts", "busy cycles", "beats a cycle", "MB/s", "held", box=box.SIMPLE)
-    for name, did in outcome.traffic.items():
-        rate = did["beats"] / did["busy"] if did["busy"] else 0
-        table.add_row(
-            name, f"{did['beats']:,}", f"{did['bursts']:,}", f"{did['busy']:,}", f"{rate:.3f}",
-            f"{16 * rate * chosen.clock:.0f}", f"{did['held']:,}",
-        )  # fmt: skip
+    steps = {case.name: sum(map(len, case.sequences)) for case in cases}
+    columns = {name: figures(did, steps[name], chosen.clock) for name, did in outcome.traffic.items()}
+    table = Table("network", *columns, box=box.SIMPLE)
+    for cells in zip(FIGURES, *columns.values(), strict=True):
+        table.add_row(*cells)
     Console().print(table)
     return int(not outcome.passed)
 

@@ -20,7 +20,7 @@ from sim.verilate import verilator_command
 
 HARNESS = Path(__file__).parent / "harness.cpp"
 TEST_BYTES = 4096  #: of DRAM that are tested after its initialisation; more is a matter of patience
-ROM_BYTES = 1 << 23  #: the same for all programs, so that all run on one compiled model
+ROM_BYTES = 1 << 24  #: the same for all programs, so that all run on one compiled model
 CYCLES = 400_000_000  #: in which a run must end
 FLAGS = (
     "--cc", "--exe", "--build", "-j", "2", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",

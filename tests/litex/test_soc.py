@@ -66,8 +66,9 @@ def test_reads_every_list_once_an_event(outcome, cases):
             trace = Oracle(case.network).run(sequence[:, None])
             active = np.concatenate([sequence[:, None], *trace.y], axis=2)[:, 0] != 0
             beats += int((active * count).sum())
-        assert outcome.traffic[case.name]["beats"] == beats
-        assert 0 < beats <= outcome.traffic[case.name]["busy"]
+        traffic = outcome.traffic[case.name]
+        assert traffic["beats"] == beats
+        assert 0 < beats <= traffic["busy"] < traffic["running"]
 
 
 def test_notices_what_is_wrong_in_dram(outcome, cases, work):
@@ -89,6 +90,16 @@ def test_notices_what_is_wrong_in_dram(outcome, cases, work):
         rom.write_text(text)
     assert "FAIL" in spoilt.text.splitlines() and not spoilt.passed
     assert "readout" in spoilt.text
+
+
+def test_figures_of_a_run():
+    from hw.litex.run import FIGURES, figures
+
+    found = figures({"beats": 9000, "bursts": 70, "busy": 25000, "running": 30000, "held": 3}, 4, 50.0)
+    assert dict(zip(FIGURES, found, strict=True)) == {
+        "steps": "4", "beats": "9,000", "bursts": "70", "busy cycles": "25,000", "beats a busy cycle": "0.360",
+        "MB/s": "288", "cycles held": "3", "cycles a step": "7,500", "ms a step": "0.150", "of the peak": "0.60",
+    }  # fmt: skip
 
 
 def test_refuses_a_core_with_its_lists_on_chip():

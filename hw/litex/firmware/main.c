@@ -146,6 +146,7 @@ static uint32_t run_case(void)
     if (!wait_for(EGRET_IDLE))
         wrong++;
     uint32_t beats = egret_traffic_beats_read(), busy = egret_traffic_busy_read();
+    uint32_t running = egret_traffic_running_read();
     printf("%s: %lu beats of lists in DRAM, %lu steps, %lu results each, %lu wrong\n", name, (unsigned long)*list_beats,
            (unsigned long)steps, (unsigned long)outputs, (unsigned long)wrong);
     printf("%s: events", name);
@@ -153,8 +154,9 @@ static uint32_t run_case(void)
     printf(", macs");
     differ += check_counts(groups, macs_first);
     printf(", %lu counts differ from theory\n", (unsigned long)differ);
-    printf("%s: traffic beats %lu bursts %lu busy %lu held %lu\n", name, (unsigned long)beats,
-           (unsigned long)egret_traffic_bursts_read(), (unsigned long)busy, (unsigned long)egret_traffic_held_read());
+    printf("%s: traffic beats %lu bursts %lu busy %lu running %lu held %lu\n", name, (unsigned long)beats,
+           (unsigned long)egret_traffic_bursts_read(), (unsigned long)busy, (unsigned long)running,
+           (unsigned long)egret_traffic_held_read());
     return wrong + differ;
 }
 
