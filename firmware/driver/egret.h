@@ -22,12 +22,9 @@ extern "C" {
 #endif
 
 enum {
-    EGRET_MAGIC = 0x54524745,  /* "EGRT", of cores and images */
-    EGRET_REGISTERS = 1,       /* version of the register map that the driver knows */
-    EGRET_IMAGE_VERSION = 1,   /* of the memory image */
-    EGRET_LAYERS_MAX = 15,     /* layers, the readout included */
-    EGRET_PAGE_BYTES = 4096,   /* of the window of external memory */
-    EGRET_BEAT_BYTES = 16      /* of lists in external memory */
+    EGRET_LAYERS_MAX = 15,   /* layers, the readout included */
+    EGRET_PAGE_BYTES = 4096, /* of the window of external memory */
+    EGRET_BEAT_BYTES = 16    /* of lists in external memory */
 };
 
 /* Index of a beat that carries no event. */
@@ -52,12 +49,11 @@ enum egret_result {
     EGRET_CORE,      /* no Egret core, or capacities that no core has */
     EGRET_VERSION,   /* a core with another register map */
     EGRET_IMAGE_BEGIN,     /* no memory image, or of another version */
-    EGRET_IMAGE_END,       /* the image is cut short or goes on behind its end */
+    EGRET_IMAGE_END,       /* the image is cut short, or goes on behind its end */
     EGRET_IMAGE_CHECKSUM,  /* the image is damaged */
     EGRET_IMAGE_CONFIG,    /* the image was compiled for another core */
-    EGRET_IMAGE_CAPACITY,  /* the network needs more than the core has */
     EGRET_IMAGE_RECORD,    /* a record of another kind, select, address or length than belongs there */
-    EGRET_IMAGE_RANGE,     /* a word that points outside the network: a list, a row, a source, an output */
+    EGRET_IMAGE_RANGE,     /* a word points outside the network, or the network is larger than the core */
     EGRET_IMAGE_OTHER,     /* another image than the one that is loaded */
     EGRET_RESULT_COUNT
 };
@@ -121,10 +117,10 @@ struct egret_core {
     uint32_t rows, sources;  /* units that a lane holds; inputs and units together */
     uint32_t lists;          /* in external memory: those that the directory knows; 0: lists are on chip */
     uint16_t counters;       /* how many; 0 in a core without */
-    uint16_t port_bits;      /* width of the port to external memory */
     uint8_t lanes, cell_units, layers;
     uint8_t value_bits, y_bits, acc_bits;
-    uint8_t lane_bits;       /* of a unit's address in its cell unit */
+    uint8_t lanes_per_cell;  /* lanes that a cell unit serves */
+    uint8_t lane_bits;       /* of a unit's address in its cell unit: its lane there */
 };
 
 struct egret_layer {
@@ -140,6 +136,7 @@ struct egret_network {
     uint32_t rows;       /* used in every lane */
     uint32_t list_beats; /* of 16 bytes that the lists take in external memory; 0: they are in the image */
     uint32_t checksum;   /* of the image */
+    size_t units_at;     /* word of the image at which it goes on with units and biases */
     uint8_t layers;      /* the readout included */
     bool readout;
     struct egret_layer layer[EGRET_LAYERS_MAX];
@@ -176,7 +173,7 @@ enum egret_result egret_reset(struct egret *egret);
  *
  * words, count: the image, 32-bit words in the machine's order (image.bin has them lowest byte first).
  * network: filled if the result is EGRET_OK, else in no particular state.
- * where: the word at which the fault was found; may be null.
+ * where: how many words had been read when a fault was found; may be null.
  *
  * EGRET_IMAGE_...; EGRET_ARGUMENT: a null pointer. */
 enum egret_result egret_check_image(const struct egret_core *core, const uint32_t *words, size_t count,
@@ -187,11 +184,11 @@ enum egret_result egret_check_image(const struct egret_core *core, const uint32_
  * core's own checks refuse them.
  *
  * EGRET_WINDOW: the network's lists are in external memory and larger than the window; see egret_set_window(). EGRET_FAULT: the
- * core refused the image. After any failure but one of the check no network is loaded. */
+ * core refused the image. After EGRET_FAULT, EGRET_BUS or EGRET_TIMEOUT no network is loaded; after others what was before is. */
 enum egret_result egret_load(struct egret *egret, const uint32_t *words, size_t count, size_t *where);
 
-/* Set the window of external memory from which the core may read lists, before a network with such lists is loaded. The
- * caller has put lists.bin there, and made sure that it has left all caches.
+/* Set the window of external memory from which the core may read lists. The caller puts lists.bin there, makes sure that it
+ * has left all caches, and loads the network that the lists belong to: none counts as loaded any more.
  *
  * base: byte address, a multiple of EGRET_PAGE_BYTES. beats: of EGRET_BEAT_BYTES each, 1 to 2^25 - 1.
  * EGRET_ABSENT: the core's lists are on chip. EGRET_WINDOW: not such an address or size, or it goes beyond 4 GiB.
@@ -271,7 +268,8 @@ enum egret_result egret_read_states(struct egret *egret, const uint32_t *words, 
 /* Reset the core, write the state of every unit back, and send what units fired last to the units that it goes to. The next
  * event or end of a step belongs to the step that follows the one behind which the states were read.
  *
- * Arguments and results as of egret_read_states(). Waits. After a failure the states are in no particular state: reset. */
+ * Arguments and results as of egret_read_states(), but that it may be called in the middle of a step. EGRET_VALUE: a state that no
+ * unit can have; nothing was done. Waits. After EGRET_FAULT, EGRET_BUS or EGRET_TIMEOUT states are undefined: reset. */
 enum egret_result egret_restore_states(struct egret *egret, const uint32_t *words, size_t count,
                                        const struct egret_state *states, size_t size);
 
