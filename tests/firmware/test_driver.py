@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from firmware.driver_size import DRIVER, FLAGS, LIMIT, STRICT, SizeError, measure, section_sizes
+from firmware.framing import Decoder
 from golden.image import ImageError, Kind, parse
 from hw.config import CoreConfig
 from hw.counters import GLOBAL, LANE, counter_map
@@ -249,11 +250,21 @@ def test_fuzz_of_frames():
     assert fuzz_frames(30_000, 7) > 5_000
 
 
-def test_fuzz_of_frames_finds_an_invented_one(monkeypatch):
-    class Inventing:
-        def feed(self, data):
-            return [b"\x81\0\0\0\1"]
+def test_fuzz_of_frames_finds_what_is_wrong(monkeypatch):
+    """A frame that did not come in; one that did, and is passed over."""
 
-    monkeypatch.setattr("tests.firmware.fuzz.Decoder", Inventing)
-    with pytest.raises(FuzzError, match="the frame 8100000001 was not in"):
-        fuzz_frames(10, 7)
+    class Inventing(Decoder):
+        def feed(self, data):
+            return super().feed(data) + [b"\x81\0\0\0"]
+
+    class Losing(Decoder):
+        def feed(self, data):
+            return [content for content in super().feed(data) if len(content) != 8]
+
+    for wrong, message in (
+        (Inventing, r"\[b'\\x81.*'\] came out, \[\] came in"),
+        (Losing, r"\[\] came out, \[b'.*'\] came in"),
+    ):
+        monkeypatch.setattr("tests.firmware.fuzz.Decoder", wrong)
+        with pytest.raises(FuzzError, match=message):
+            fuzz_frames(1000, 7)
