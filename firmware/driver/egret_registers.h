@@ -186,12 +186,12 @@ extern "C" {
 #define EGRET__INTERRUPT_ENABLE__ERROR_reset 0x0
 
 // reg - egret::LISTS
-#define EGRET__LISTS__GAP_BITS_bm 0xff
+#define EGRET__LISTS__GAP_BITS_bm 0xf
 #define EGRET__LISTS__GAP_BITS_bp 0
-#define EGRET__LISTS__GAP_BITS_bw 8
-#define EGRET__LISTS__PORT_BITS_bm 0xff00
-#define EGRET__LISTS__PORT_BITS_bp 8
-#define EGRET__LISTS__PORT_BITS_bw 8
+#define EGRET__LISTS__GAP_BITS_bw 4
+#define EGRET__LISTS__PORT_BITS_bm 0xfff0
+#define EGRET__LISTS__PORT_BITS_bp 4
+#define EGRET__LISTS__PORT_BITS_bw 12
 #define EGRET__LISTS__LISTS_bm 0xffff0000
 #define EGRET__LISTS__LISTS_bp 16
 #define EGRET__LISTS__LISTS_bw 16
