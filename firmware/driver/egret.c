@@ -3,7 +3,7 @@
 
 enum { RESULTS_MAX = 65536 }; /* that may be under way when a core is reset; more come from none */
 
-/* ---- Identity -------------------------------------------------------------------------------------------------------- */
+/* ---- Identity ---------------------------------------------------------------------------------------------------- */
 
 /* Registers that tell what a core can hold. */
 enum { CONFIG_ID, LANES, ROWS, ENTRIES, WIDTHS, LISTS, COUNTER_SELECT, CAPACITIES };
@@ -71,7 +71,7 @@ enum egret_result egret_init(struct egret *egret, const struct egret_port *port,
     return read_core(egret);
 }
 
-/* ---- Reset --------------------------------------------------------------------------------------------------------- */
+/* ---- Reset ------------------------------------------------------------------------------------------------------- */
 
 enum egret_result egret_reset(struct egret *egret)
 {
@@ -100,7 +100,7 @@ enum egret_result egret_reset(struct egret *egret)
     return EGRET_TIMEOUT;
 }
 
-/* ---- Networks -------------------------------------------------------------------------------------------------------- */
+/* ---- Networks ---------------------------------------------------------------------------------------------------- */
 
 enum egret_result egret_set_window(struct egret *egret, uint32_t base, uint32_t beats)
 {

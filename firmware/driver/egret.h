@@ -1,15 +1,18 @@
 /* Driver of an Egret core: load a network, run steps, read results, states and counters.
  *
- * C11, freestanding: no allocation, no global state, no library. A core may be behind AXI4-Lite, Wishbone or a serial line;
- * four functions of the caller reach it (struct egret_port). Guide: docs/driver.md; registers: docs/registers.md.
+ * C11, freestanding: no allocation, no global state, no library. A core may be behind AXI4-Lite, Wishbone or a serial
+ * line; four functions of the caller reach it (struct egret_port). Guide: docs/driver.md; registers:
+ * docs/registers.md.
  *
  * Rules:
  *  1. Every function returns an enum egret_result, and does nothing that it can refuse beforehand.
- *  2. EGRET_WAIT is no failure: nothing was changed but what is told, and the same call goes on later. Functions said to wait
- *     never return it. They ask egret.polls times in vain, without any progress in between, and give up with EGRET_TIMEOUT.
- *  3. Images, events and what the hardware layer returns are not trusted. Pointers and sizes of the caller's arrays are.
- *  4. A struct egret is used by one thread. An interrupt handler may call the functions that say so.
- */
+ *  2. EGRET_WAIT is no failure: nothing was changed but what is told, and the same call goes on later. Functions said
+ *     to wait never return it. They ask egret.polls times in vain, without any progress in between, and give up with
+ *     EGRET_TIMEOUT.
+ *  3. Images, events and what the hardware layer returns are not trusted. Pointers and sizes of the caller's arrays
+ *     are.
+ *  4. A struct egret is used by one thread. An interrupt handler may call the functions that say so, which take
+ *     it as const and write registers of their own only. */
 #ifndef EGRET_H
 #define EGRET_H
 
@@ -79,7 +82,7 @@ enum egret_error {
     EGRET_ERROR_COUNT
 };
 
-/* ---- Hardware layer -------------------------------------------------------------------------------------------------- */
+/* ---- Hardware layer ---------------------------------------------------------------------------------------------- */
 
 /* A beat of the event stream, in or out. */
 struct egret_beat {
@@ -89,9 +92,10 @@ struct egret_beat {
     bool user;      /* TUSER, with last: the sequence does, too */
 };
 
-/* The four functions that reach a core. Each returns EGRET_OK if it did what it is for; anything not named here is taken for
- * EGRET_BUS. None may wait without end. A layer that holds beats of its own on the way to the core holds one at most: a reset
- * of the core does not reach it (the driver resets twice for it). */
+/* The four functions that reach a core. Each returns EGRET_OK if it did what it is for; anything not named here is
+ * taken for
+ * EGRET_BUS. None may wait without end. A layer that holds beats of its own on the way to the core holds one at most:
+ * a reset of the core does not reach it (the driver resets twice for it). */
 struct egret_port {
     void *context; /* handed to each function */
 
@@ -108,7 +112,7 @@ struct egret_port {
     enum egret_result (*take)(void *context, struct egret_beat *beat);
 };
 
-/* ---- Core and network ------------------------------------------------------------------------------------------------ */
+/* ---- Core and network -------------------------------------------------------------------------------------------- */
 
 /* What a core tells of itself (docs/registers.md). */
 struct egret_core {
@@ -161,15 +165,15 @@ struct egret {
  * EGRET_ARGUMENT: a null pointer, a null function, or 0 polls. EGRET_CORE, EGRET_VERSION, EGRET_BUS. */
 enum egret_result egret_init(struct egret *egret, const struct egret_port *port, uint32_t polls);
 
-/* Forget the step under way, all states, counters and the core's error; a loaded network stays. Takes and drops results that
- * are still there. Waits until the core is idle. */
+/* Forget the step under way, all states, counters and the core's error; a loaded network stays. Takes and drops
+ * results that are still there. Waits until the core is idle. */
 enum egret_result egret_reset(struct egret *egret);
 
-/* ---- Networks -------------------------------------------------------------------------------------------------------- */
+/* ---- Networks ---------------------------------------------------------------------------------------------------- */
 
-/* Check a memory image (docs/memory-image.md) for a core without touching the core: it is one whole image of a version known
- * here, its checksum is right, it was compiled for the core; its records are those that the network needs, all of them and no
- * more, in order; every list, row, source and output that it names is the network's own.
+/* Check a memory image (docs/memory-image.md) for a core without touching the core: it is one whole image of a version
+ * known here, its checksum is right, it was compiled for the core; its records are those that the network needs, all
+ * of them and no more, in order; every list, row, source and output that it names is the network's own.
  *
  * words, count: the image, 32-bit words in the machine's order (image.bin has them lowest byte first).
  * network: filled if the result is EGRET_OK, else in no particular state.
@@ -179,31 +183,32 @@ enum egret_result egret_reset(struct egret *egret);
 enum egret_result egret_check_image(const struct egret_core *core, const uint32_t *words, size_t count,
                                     struct egret_network *network, size_t *where);
 
-/* Load a network: egret_check_image(), then, and only if it found nothing, reset the core, write the image, and wait until the
- * core has accepted it. All states are 0 then. The words must not change meanwhile; if another master changes them, the
- * core's own checks refuse them.
+/* Load a network: egret_check_image(), then, and only if it found nothing, reset the core, write the image, and wait
+ * until the core has accepted it. All states are 0 then. The words must not change meanwhile; if another master
+ * changes them, the core's own checks refuse them.
  *
- * EGRET_WINDOW: the network's lists are in external memory and larger than the window; see egret_set_window(). EGRET_FAULT: the
- * core refused the image. After EGRET_FAULT, EGRET_BUS or EGRET_TIMEOUT no network is loaded; after others what was before is. */
+ * EGRET_WINDOW: the network's lists are in external memory and larger than the window; see egret_set_window().
+ * EGRET_FAULT: the core refused the image. After EGRET_FAULT, EGRET_BUS or EGRET_TIMEOUT no network is loaded; after
+ * others what was before is. */
 enum egret_result egret_load(struct egret *egret, const uint32_t *words, size_t count, size_t *where);
 
-/* Set the window of external memory from which the core may read lists. The caller puts lists.bin there, makes sure that it
- * has left all caches, and loads the network that the lists belong to: none counts as loaded any more.
+/* Set the window of external memory from which the core may read lists. The caller puts lists.bin there, makes sure
+ * that it has left all caches, and loads the network that the lists belong to: none counts as loaded any more.
  *
  * base: byte address, a multiple of EGRET_PAGE_BYTES. beats: of EGRET_BEAT_BYTES each, 1 to 2^25 - 1.
  * EGRET_ABSENT: the core's lists are on chip. EGRET_WINDOW: not such an address or size, or it goes beyond 4 GiB.
  * EGRET_BUSY: a step is under way. */
 enum egret_result egret_set_window(struct egret *egret, uint32_t base, uint32_t beats);
 
-/* ---- Steps ----------------------------------------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 struct egret_event {
     uint32_t index;
     int32_t value;
 };
 
-/* What an event, or a call, does to the step and the sequence that it belongs to. Behind the end of a sequence all states are
- * 0. */
+/* What an event, or a call, does to the step and the sequence that it belongs to. Behind the end of a sequence all
+ * states are 0. */
 enum egret_mark { EGRET_GOES_ON = 0, EGRET_ENDS_STEP, EGRET_ENDS_SEQUENCE };
 
 /* What egret_receive() found. */
@@ -220,37 +225,40 @@ enum egret_result egret_send(struct egret *egret, uint32_t index, int32_t value,
 /* End the step under way, or send a step without events. mark: EGRET_ENDS_STEP or EGRET_ENDS_SEQUENCE. EGRET_WAIT. */
 enum egret_result egret_end_step(struct egret *egret, enum egret_mark mark);
 
-/* Send the events of a step from events[*sent] on, and count *sent up. With a mark other than EGRET_GOES_ON the last event ends
- * the step; without any event there is one beat that does. All events are checked before the first one is sent.
+/* Send the events of a step from events[*sent] on, and count *sent up. With a mark other than EGRET_GOES_ON the last
+ * event ends the step; without any event there is one beat that does. All events are checked before the first one is
+ * sent.
  *
- * EGRET_WAIT: no room for the rest; take results, then call again with the same arguments. EGRET_ARGUMENT: also *sent > count.
- */
+ * EGRET_WAIT: no room for the rest; take results, then call again with the same arguments. EGRET_ARGUMENT: also *sent
+ * > count. */
 enum egret_result egret_send_events(struct egret *egret, const struct egret_event *events, size_t count,
                                     enum egret_mark mark, size_t *sent);
 
 /* Take the results of a step: outputs[k] becomes output k, 0 if none came.
  *
- * outputs: of a network with a readout its logits, else y of each unit of the last layer; must be the same array until the
- *   step is whole. size: at least network.outputs, else EGRET_ROOM.
+ * outputs: of a network with a readout its logits, else y of each unit of the last layer; must be the same array until
+ *   the step is whole. size: at least network.outputs, else EGRET_ROOM.
  * step: may be null; filled with EGRET_OK.
  *
- * EGRET_WAIT: the step is not whole yet. EGRET_RESULT: an index that no output has, which was written nowhere; reset. */
+ * EGRET_WAIT: the step is not whole yet. EGRET_RESULT: an index that no output has, which was written nowhere; reset.
+ */
 enum egret_result egret_receive(struct egret *egret, int32_t *outputs, size_t size, struct egret_step *step);
 
-/* Run a step: send its events, wait for its results. No step may be under way (EGRET_BUSY), but one that events, or a restored
- * state, began may be. mark: EGRET_ENDS_STEP or EGRET_ENDS_SEQUENCE.
+/* Run a step: send its events, wait for its results. No step may be under way (EGRET_BUSY), but one that events, or a
+ * restored state, began may be. mark: EGRET_ENDS_STEP or EGRET_ENDS_SEQUENCE.
  *
- * Otherwise as egret_send_events() and egret_receive(). EGRET_FAULT: the core met an error; outputs are not to be used. */
+ * Otherwise as egret_send_events() and egret_receive(). EGRET_FAULT: the core met an error; outputs are not to be
+ * used. */
 enum egret_result egret_run_step(struct egret *egret, const struct egret_event *events, size_t count,
                                  enum egret_mark mark, int32_t *outputs, size_t size, struct egret_step *step);
 
 /* Read the largest output of the last whole step, the lowest index of several; EGRET_NULL_INDEX after a silent step. */
-enum egret_result egret_read_best(struct egret *egret, struct egret_event *best);
+enum egret_result egret_read_best(const struct egret *egret, struct egret_event *best);
 
 /* Let only the largest value of each step come as a result, or all of them again. EGRET_BUSY: the core is not idle. */
-enum egret_result egret_set_best_only(struct egret *egret, bool best_only);
+enum egret_result egret_set_best_only(const struct egret *egret, bool best_only);
 
-/* ---- States ---------------------------------------------------------------------------------------------------------- */
+/* ---- States ------------------------------------------------------------------------------------------------------ */
 
 /* What a unit carries from step to step. */
 struct egret_state {
@@ -260,20 +268,22 @@ struct egret_state {
 
 /* Read the state of every unit: states[k] is that of source network.inputs + k, layer after layer.
  *
- * words, count: the image that is loaded, which knows where units are (EGRET_IMAGE_OTHER). size: at least network.units, else
+ * words, count: the image that is loaded, which knows where units are (EGRET_IMAGE_OTHER). size: at least
+ *   network.units, else
  * EGRET_ROOM. EGRET_BUSY: the core is not idle. */
 enum egret_result egret_read_states(struct egret *egret, const uint32_t *words, size_t count,
                                     struct egret_state *states, size_t size);
 
-/* Reset the core, write the state of every unit back, and send what units fired last to the units that it goes to. The next
- * event or end of a step belongs to the step that follows the one behind which the states were read.
+/* Reset the core, write the state of every unit back, and send what units fired last to the units that it goes to. The
+ * next event or end of a step belongs to the step that follows the one behind which the states were read.
  *
- * Arguments and results as of egret_read_states(), but that it may be called in the middle of a step. EGRET_VALUE: a state that no
- * unit can have; nothing was done. Waits. After EGRET_FAULT, EGRET_BUS or EGRET_TIMEOUT states are undefined: reset. */
+ * Arguments and results as of egret_read_states(), but that it may be called in the middle of a step. EGRET_VALUE: a
+ * state that no unit can have; nothing was done. Waits. After EGRET_FAULT, EGRET_BUS or EGRET_TIMEOUT states are
+ * undefined: reset. */
 enum egret_result egret_restore_states(struct egret *egret, const uint32_t *words, size_t count,
                                        const struct egret_state *states, size_t size);
 
-/* ---- Counters -------------------------------------------------------------------------------------------------------- */
+/* ---- Counters ---------------------------------------------------------------------------------------------------- */
 
 /* docs/interfaces.md says what each counts. */
 enum egret_counter {
@@ -292,18 +302,20 @@ enum egret_counter {
     EGRET_LANE_DRAIN
 };
 
-/* Number of a counter as egret_read_counter() takes it. which: its group or lane; 0 of the first six, of which there is one.
+/* Number of a counter as egret_read_counter() takes it. which: its group or lane; 0 of the first six, of which there
+ * is one.
  * EGRET_ARGUMENT: no such counter. EGRET_ABSENT: a core without counters. */
 enum egret_result egret_counter_number(const struct egret *egret, enum egret_counter counter, uint32_t which,
                                        uint32_t *number);
 
-/* Read a counter, 48 bits. EGRET_ARGUMENT: the number is not below core.counters. EGRET_ABSENT: a core without counters. */
-enum egret_result egret_read_counter(struct egret *egret, uint32_t number, uint64_t *value);
+/* Read a counter, 48 bits. EGRET_ARGUMENT: the number is not below core.counters. EGRET_ABSENT: a core without
+ * counters. */
+enum egret_result egret_read_counter(const struct egret *egret, uint32_t number, uint64_t *value);
 
 /* Set all counters to 0. */
-enum egret_result egret_clear_counters(struct egret *egret);
+enum egret_result egret_clear_counters(const struct egret *egret);
 
-/* ---- Errors ---------------------------------------------------------------------------------------------------------- */
+/* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
 /* The first error that a core has met since the last clear or reset; detail as in docs/interfaces.md. */
 struct egret_fault {
@@ -312,32 +324,32 @@ struct egret_fault {
 };
 
 /* Read the core's error. An interrupt handler may call it. */
-enum egret_result egret_read_fault(struct egret *egret, struct egret_fault *fault);
+enum egret_result egret_read_fault(const struct egret *egret, struct egret_fault *fault);
 
 /* Forget the core's error, so that the next one is kept. After a LOAD_ or LIST_ error only a reset helps. */
-enum egret_result egret_clear_fault(struct egret *egret);
+enum egret_result egret_clear_fault(const struct egret *egret);
 
 /* What a result or an error means, in a few words; of what is none of them, too. Never null. */
 const char *egret_result_text(enum egret_result result);
 const char *egret_error_text(enum egret_error error);
 
-/* ---- Status and interrupts ------------------------------------------------------------------------------------------- */
+/* ---- Status and interrupts --------------------------------------------------------------------------------------- */
 
 /* Whether the core is idle: no step under way, all results taken. An interrupt handler may call it. */
-enum egret_result egret_read_idle(struct egret *egret, bool *idle);
+enum egret_result egret_read_idle(const struct egret *egret, bool *idle);
 
 /* Causes of interrupts, to be or-ed. */
 enum { EGRET_INTERRUPT_STEP = 1, EGRET_INTERRUPT_ERROR = 2 };
 
 /* Let these causes interrupt, and no others. An interrupt handler may call it. EGRET_ARGUMENT: no such cause. */
-enum egret_result egret_enable_interrupts(struct egret *egret, uint32_t causes);
+enum egret_result egret_enable_interrupts(const struct egret *egret, uint32_t causes);
 
 /* Read which causes are pending, enabled or not. An interrupt handler may call it. */
-enum egret_result egret_read_interrupts(struct egret *egret, uint32_t *causes);
+enum egret_result egret_read_interrupts(const struct egret *egret, uint32_t *causes);
 
-/* Acknowledge these causes. An error that is still there interrupts again: egret_clear_fault() first, or disable it and leave
- * it to the main program. An interrupt handler may call it. EGRET_ARGUMENT: no such cause. */
-enum egret_result egret_acknowledge_interrupts(struct egret *egret, uint32_t causes);
+/* Acknowledge these causes. An error that is still there interrupts again: egret_clear_fault() first, or disable it
+ * and leave it to the main program. An interrupt handler may call it. EGRET_ARGUMENT: no such cause. */
+enum egret_result egret_acknowledge_interrupts(const struct egret *egret, uint32_t causes);
 
 #ifdef __cplusplus
 }

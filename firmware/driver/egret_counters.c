@@ -24,7 +24,7 @@ enum egret_result egret_counter_number(const struct egret *egret, enum egret_cou
     return EGRET_OK;
 }
 
-enum egret_result egret_read_counter(struct egret *egret, uint32_t number, uint64_t *value)
+enum egret_result egret_read_counter(const struct egret *egret, uint32_t number, uint64_t *value)
 {
     uint32_t low, high;
     if (!egret || !value)
@@ -40,7 +40,7 @@ enum egret_result egret_read_counter(struct egret *egret, uint32_t number, uint6
     return EGRET_OK;
 }
 
-enum egret_result egret_clear_counters(struct egret *egret)
+enum egret_result egret_clear_counters(const struct egret *egret)
 {
     return egret_control(egret, 0, EGRET_MASK(CONTROL, CLEAR_COUNTERS));
 }

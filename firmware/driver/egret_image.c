@@ -1,7 +1,8 @@
 /* The memory image as untrusted input (docs/memory-image.md).
  *
- * An image is a sequence of runs: what one kind and select has, in one record or several that follow one another. Which runs
- * there are, and how long each is, follows from those before it, so there is one way through an image, word by word. */
+ * An image is a sequence of runs: what one kind and select has, in one record or several that follow one another.
+ * Which runs there are, and how long each is, follows from those before it, so there is one way through an image, word
+ * by word. */
 #include "egret_reader.h"
 
 enum {
@@ -19,7 +20,7 @@ enum {
 #define ALL_BEATS_MAX 0xFFFFFFu /* of all lists in external memory */
 #define END_HEADER ((uint32_t)EGRET_RECORD_END << 24 | 1u)
 
-/* ---- Network --------------------------------------------------------------------------------------------------------- */
+/* ---- Network ----------------------------------------------------------------------------------------------------- */
 
 static bool is_between(uint32_t value, uint32_t least, uint32_t most)
 {
@@ -83,7 +84,7 @@ static uint32_t check_network(struct egret_reader *reader)
     return input_beats;
 }
 
-/* ---- Lists ----------------------------------------------------------------------------------------------------------- */
+/* ---- Lists ------------------------------------------------------------------------------------------------------- */
 
 /* Lists of a lane lie one after the other, and go to rows of the network. */
 static void check_lane(struct egret_reader *reader, uint32_t lane)
@@ -92,7 +93,8 @@ static void check_lane(struct egret_reader *reader, uint32_t lane)
     uint32_t entries = 0, rows = network->rows;
     egret_begin_run(reader, EGRET_RECORD_DIRECTORY, lane);
     for (uint32_t left = network->inputs + network->units; left && reader->result == EGRET_OK; left--) {
-        uint32_t start = egret_read_word(reader), counts = egret_read_word(reader), forward = counts & 0xFFFF, count = counts >> 16;
+        uint32_t start = egret_read_word(reader), counts = egret_read_word(reader);
+        uint32_t forward = counts & 0xFFFF, count = counts >> 16;
         bool is_next = start == entries && forward <= count && count <= EGRET_GATES * rows;
         entries += count;
         egret_require(reader, is_next && entries <= reader->core->entries, EGRET_IMAGE_RANGE);
@@ -102,7 +104,8 @@ static void check_lane(struct egret_reader *reader, uint32_t lane)
         egret_require(reader, egret_read_word(reader) >> ENTRY_ROW_SHIFT < rows, EGRET_IMAGE_RANGE);
 }
 
-/* Lists in external memory lie one after the other from its start on, those of dense inputs, which are not listed, first. */
+/* Lists in external memory lie one after the other from its start on, those of dense inputs, which are not listed,
+ * first. */
 static void check_directory(struct egret_reader *reader, uint32_t input_beats)
 {
     struct egret_network *network = reader->network;
@@ -118,7 +121,7 @@ static void check_directory(struct egret_reader *reader, uint32_t input_beats)
     network->list_beats = beats;
 }
 
-/* ---- Units ----------------------------------------------------------------------------------------------------------- */
+/* ---- Units ------------------------------------------------------------------------------------------------------- */
 
 /* Units are in lanes that there are, each one of its layer; `found`, of each layer, counts them. */
 static void check_cell(struct egret_reader *reader, uint32_t cell, uint32_t *found)
@@ -139,14 +142,14 @@ static void check_cell(struct egret_reader *reader, uint32_t cell, uint32_t *fou
         bool is_output = network->readout && layer == &network->layer[network->layers - 1];
         uint32_t number = (word >> EGRET_UNIT_ID_SHIFT) - (is_output ? 0u : layer->source);
         uint32_t count = is_output && core->lists ? word & EGRET_UNIT_THRESHOLD : 1;
-        egret_require(reader, (address & lanes) < core->lanes_per_cell && is_between(count, 1, SUMS) && number < layer->units &&
-                           count <= layer->units - number, EGRET_IMAGE_RANGE);
+        egret_require(reader, (address & lanes) < core->lanes_per_cell && is_between(count, 1, SUMS) &&
+                                  number < layer->units && count <= layer->units - number, EGRET_IMAGE_RANGE);
         *found += count;
     }
     egret_skip_biases(reader, cell);
 }
 
-/* ---- Image ----------------------------------------------------------------------------------------------------------- */
+/* ---- Image ------------------------------------------------------------------------------------------------------- */
 
 static void check_runs(struct egret_reader *reader)
 {

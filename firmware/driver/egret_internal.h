@@ -40,15 +40,16 @@ enum egret_result egret_put_beat(const struct egret *egret, const struct egret_b
 enum egret_result egret_get_beat(const struct egret *egret, struct egret_beat *beat);
 
 /* EGRET_BUSY if a step is under way, or a result not taken. */
-enum egret_result egret_check_idle(struct egret *egret);
+enum egret_result egret_check_idle(const struct egret *egret);
 
 /* Clear and set bits of CONTROL, of which those that act once read as 0. EGRET_ARGUMENT: `egret` is null. */
-enum egret_result egret_control(struct egret *egret, uint32_t clear, uint32_t set);
+enum egret_result egret_control(const struct egret *egret, uint32_t clear, uint32_t set);
 
-/* Of a poll that found nothing: EGRET_WAIT while there is patience, which is counted down; EGRET_FAULT if the core met an error. */
-enum egret_result egret_poll(struct egret *egret, uint32_t *polls);
+/* Of a poll that found nothing: EGRET_WAIT while there is patience, which is counted down; EGRET_FAULT if the core met
+ * an error. */
+enum egret_result egret_poll(const struct egret *egret, uint32_t *polls);
 
 /* EGRET_FAULT if the core has met an error. */
-enum egret_result egret_check_fault(struct egret *egret);
+enum egret_result egret_check_fault(const struct egret *egret);
 
 #endif

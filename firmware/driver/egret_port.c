@@ -29,7 +29,7 @@ enum egret_result egret_get_beat(const struct egret *egret, struct egret_beat *b
     return is_known(egret->port.take(egret->port.context, beat));
 }
 
-enum egret_result egret_control(struct egret *egret, uint32_t clear, uint32_t set)
+enum egret_result egret_control(const struct egret *egret, uint32_t clear, uint32_t set)
 {
     uint32_t control;
     if (!egret)
@@ -39,7 +39,7 @@ enum egret_result egret_control(struct egret *egret, uint32_t clear, uint32_t se
     return egret_put(egret, EGRET_ADDRESS(CONTROL), (control & ~clear) | set);
 }
 
-enum egret_result egret_poll(struct egret *egret, uint32_t *polls)
+enum egret_result egret_poll(const struct egret *egret, uint32_t *polls)
 {
     enum egret_result result = egret_check_fault(egret);
     if (result != EGRET_OK)
@@ -47,7 +47,7 @@ enum egret_result egret_poll(struct egret *egret, uint32_t *polls)
     return *polls && --*polls ? EGRET_WAIT : EGRET_TIMEOUT;
 }
 
-enum egret_result egret_check_idle(struct egret *egret)
+enum egret_result egret_check_idle(const struct egret *egret)
 {
     bool idle;
     if (egret_read_idle(egret, &idle))

@@ -50,11 +50,11 @@ static enum egret_result send_last(struct egret *egret, const struct unit *unit,
     int32_t y = (c + ((1 << drop) >> 1)) >> drop;
     if (y == 0)
         return EGRET_OK;
-    const struct egret_beat beat = {.index = RESTORES | (egret->network.inputs + unit->number), .value = y < most ? y : most};
+    const uint32_t source = egret->network.inputs + unit->number;
+    const struct egret_beat beat = {.index = RESTORES | source, .value = y < most ? y : most};
     egret->sending = true;
-    enum egret_result result;
     for (uint32_t polls = egret->polls;;) {
-        result = egret_put_beat(egret, &beat);
+        enum egret_result result = egret_put_beat(egret, &beat);
         if (result != EGRET_WAIT)
             return result;
         result = egret_poll(egret, &polls);
@@ -76,8 +76,8 @@ static enum egret_result restore_state(struct egret *egret, const struct unit *u
 }
 
 /* Do one thing with the state of every unit; READ fills `read`. */
-static enum egret_result walk(struct egret *egret, const uint32_t *words, size_t count, const struct egret_state *states,
-                              enum pass pass, struct egret_state *read)
+static enum egret_result walk(struct egret *egret, const uint32_t *words, size_t count,
+                              const struct egret_state *states, enum pass pass, struct egret_state *read)
 {
     const struct egret_core *core = &egret->core;
     const struct egret_network *network = &egret->network;
@@ -106,8 +106,8 @@ static enum egret_result walk(struct egret *egret, const uint32_t *words, size_t
 
 /* Do passes from one to another. */
 static enum egret_result do_passes(struct egret *egret, const uint32_t *words, size_t count,
-                                   const struct egret_state *states, size_t size, struct egret_state *read, enum pass first,
-                                   enum pass last)
+                                   const struct egret_state *states, size_t size, struct egret_state *read,
+                                   enum pass first, enum pass last)
 {
     if (!egret || !words || !states)
         return EGRET_ARGUMENT;
@@ -128,8 +128,8 @@ static enum egret_result do_passes(struct egret *egret, const uint32_t *words, s
     return result == EGRET_OK && last == SEND ? egret_check_fault(egret) : result;
 }
 
-enum egret_result egret_read_states(struct egret *egret, const uint32_t *words, size_t count, struct egret_state *states,
-                                    size_t size)
+enum egret_result egret_read_states(struct egret *egret, const uint32_t *words, size_t count,
+                                    struct egret_state *states, size_t size)
 {
     return do_passes(egret, words, count, states, size, states, READ, READ);
 }

@@ -8,7 +8,7 @@ _Static_assert(EGRET_INTERRUPT_STEP == EGRET__INTERRUPT_PENDING__STEP_bm &&
                    EGRET__INTERRUPT_ENABLE__ERROR_bm == EGRET__INTERRUPT_PENDING__ERROR_bm,
                "causes are bits of both registers");
 
-enum egret_result egret_read_idle(struct egret *egret, bool *idle)
+enum egret_result egret_read_idle(const struct egret *egret, bool *idle)
 {
     uint32_t status;
     if (!egret || !idle)
@@ -19,22 +19,22 @@ enum egret_result egret_read_idle(struct egret *egret, bool *idle)
     return EGRET_OK;
 }
 
-enum egret_result egret_check_fault(struct egret *egret)
+enum egret_result egret_check_fault(const struct egret *egret)
 {
     uint32_t status;
     if (egret_get(egret, EGRET_ADDRESS(STATUS), &status))
         return EGRET_BUS;
-    return status & EGRET_MASK(STATUS, ERROR) ? EGRET_FAULT : EGRET_OK;
+    return (status & EGRET_MASK(STATUS, ERROR)) ? EGRET_FAULT : EGRET_OK;
 }
 
-enum egret_result egret_set_best_only(struct egret *egret, bool best_only)
+enum egret_result egret_set_best_only(const struct egret *egret, bool best_only)
 {
     const uint32_t bit = EGRET_MASK(CONTROL, ARGMAX_ONLY);
     enum egret_result result = egret ? egret_check_idle(egret) : EGRET_ARGUMENT;
     return result == EGRET_OK ? egret_control(egret, bit, best_only ? bit : 0) : result;
 }
 
-enum egret_result egret_read_fault(struct egret *egret, struct egret_fault *fault)
+enum egret_result egret_read_fault(const struct egret *egret, struct egret_fault *fault)
 {
     uint32_t error, detail;
     if (!egret || !fault)
@@ -46,19 +46,19 @@ enum egret_result egret_read_fault(struct egret *egret, struct egret_fault *faul
     return EGRET_OK;
 }
 
-enum egret_result egret_clear_fault(struct egret *egret)
+enum egret_result egret_clear_fault(const struct egret *egret)
 {
     return egret_control(egret, 0, EGRET_MASK(CONTROL, CLEAR_ERROR));
 }
 
-enum egret_result egret_enable_interrupts(struct egret *egret, uint32_t causes)
+enum egret_result egret_enable_interrupts(const struct egret *egret, uint32_t causes)
 {
     if (!egret || causes & ~INTERRUPTS)
         return EGRET_ARGUMENT;
     return egret_put(egret, EGRET_ADDRESS(INTERRUPT_ENABLE), causes);
 }
 
-enum egret_result egret_read_interrupts(struct egret *egret, uint32_t *causes)
+enum egret_result egret_read_interrupts(const struct egret *egret, uint32_t *causes)
 {
     if (!egret || !causes)
         return EGRET_ARGUMENT;
@@ -67,7 +67,7 @@ enum egret_result egret_read_interrupts(struct egret *egret, uint32_t *causes)
     return result;
 }
 
-enum egret_result egret_acknowledge_interrupts(struct egret *egret, uint32_t causes)
+enum egret_result egret_acknowledge_interrupts(const struct egret *egret, uint32_t causes)
 {
     if (!egret || causes & ~INTERRUPTS)
         return EGRET_ARGUMENT;

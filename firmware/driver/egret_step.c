@@ -1,7 +1,7 @@
 /* Steps: events in, results out. */
 #include "egret_internal.h"
 
-/* ---- Events ---------------------------------------------------------------------------------------------------------- */
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
 
 static bool is_mark(enum egret_mark mark)
 {
@@ -61,7 +61,7 @@ enum egret_result egret_end_step(struct egret *egret, enum egret_mark mark)
     return mark == EGRET_GOES_ON ? EGRET_ARGUMENT : egret_send_events(egret, NULL, 0, mark, &sent);
 }
 
-/* ---- Results --------------------------------------------------------------------------------------------------------- */
+/* ---- Results ----------------------------------------------------------------------------------------------------- */
 
 enum egret_result egret_receive(struct egret *egret, int32_t *outputs, size_t size, struct egret_step *step)
 {
@@ -98,8 +98,8 @@ enum egret_result egret_receive(struct egret *egret, int32_t *outputs, size_t si
     }
 }
 
-enum egret_result egret_run_step(struct egret *egret, const struct egret_event *events, size_t count, enum egret_mark mark,
-                                 int32_t *outputs, size_t size, struct egret_step *step)
+enum egret_result egret_run_step(struct egret *egret, const struct egret_event *events, size_t count,
+                                 enum egret_mark mark, int32_t *outputs, size_t size, struct egret_step *step)
 {
     if (!egret || !outputs || !is_mark(mark) || mark == EGRET_GOES_ON)
         return EGRET_ARGUMENT;
@@ -134,7 +134,7 @@ enum egret_result egret_run_step(struct egret *egret, const struct egret_event *
     return sending == EGRET_OK ? egret_check_fault(egret) : EGRET_RESULT;
 }
 
-enum egret_result egret_read_best(struct egret *egret, struct egret_event *best)
+enum egret_result egret_read_best(const struct egret *egret, struct egret_event *best)
 {
     uint32_t index, value;
     if (!egret || !best)
