@@ -19,5 +19,5 @@ void trap(uint32_t cause, uint32_t at, uint32_t address)
     store(CONSOLE + CONSOLE_LIGHTS, LIGHT_ERROR);
     printf("error: trap %lu at 0x%08lx, address 0x%08lx\n", (unsigned long)cause, (unsigned long)at,
            (unsigned long)address);
-    putchar(4);
+    putchar(END_OF_RUN);
 }

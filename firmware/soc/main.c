@@ -1,178 +1,103 @@
 /* Load a network, run images through it as fast as the core takes them, and tell results and counts on the serial line. */
 #include <stdio.h>
 
-#include "soc.h"
-
-enum {
-    POLLS = 100000,
-    AHEAD = 2,          /* steps that the core has been given and whose results have not come */
-    EVENTS_MAX = 64,    /* of a step */
-    STEPS_MAX = 16,     /* of an image */
-    OUTPUTS_MAX = 64,
-    END_OF_RUN = 4      /* a character; whoever listens knows that no more comes */
-};
+#include "steps.h"
 
 /* Words of 16 bits: how many images, steps of each, inputs of a step; then the inputs, signed. */
 extern const int16_t images[];
 extern const uint32_t network[], network_end[];
 
-/* What an image's steps took, in cycles: from the first event to the last result; of these, with nothing to do but to ask
- * for results; with a step under way in the core. */
-struct time {
-    uint32_t elapsed, waited, core;
-};
+static struct egret egret;
+static struct events events;
 
-struct events {
-    size_t count[STEPS_MAX];
-    struct egret_event event[STEPS_MAX][EVENTS_MAX];
-};
-
-static int say(struct egret *egret, const char *what, enum egret_result result, size_t where)
+static bool failed(const char *what, enum egret_result result, size_t where)
 {
-    struct egret_fault fault = {EGRET_ERROR_NONE, 0};
+    struct egret_fault fault;
     store(CONSOLE + CONSOLE_LIGHTS, LIGHT_ERROR);
     printf("error: %s: %s", what, egret_result_text(result));
     if (where)
         printf(", word %lu", (unsigned long)where);
-    if (result == EGRET_FAULT && egret_read_fault(egret, &fault) == EGRET_OK)
+    if (result == EGRET_FAULT && egret_read_fault(&egret, &fault) == EGRET_OK)
         printf(": %s, detail 0x%lx", egret_error_text(fault.error), (unsigned long)fault.detail);
     printf("\n");
-    return 1;
+    return false;
 }
 
-/* Inputs that are not 0 are events. */
-static void find_events(struct events *found, const int16_t *inputs, uint32_t steps, uint32_t count)
+static bool load_network(void)
 {
-    for (uint32_t step = 0; step < steps; step++, inputs += count) {
-        size_t events = 0;
-        for (uint32_t index = 0; index < count; index++)
-            if (inputs[index])
-                found->event[step][events++] = (struct egret_event){index, inputs[index]};
-        found->count[step] = events;
-    }
-}
-
-/* The outputs of the last step stay. While the core works on a step, the next one is sent. */
-static enum egret_result run_image(struct egret *egret, const struct events *events, uint32_t steps, int32_t *outputs,
-                                   struct time *time)
-{
-    uint32_t sent = 0, received = 0, polls = 0, waited = 0, start = cycles();
-    size_t within = 0; /* events of the step that are sent */
-    while (received < steps) {
-        enum egret_result result;
-        if (sent < steps && sent - received < AHEAD) {
-            enum egret_mark mark = sent == steps - 1 ? EGRET_ENDS_SEQUENCE : EGRET_ENDS_STEP;
-            result = egret_send_events(egret, events->event[sent], events->count[sent], mark, &within);
-            if (result == EGRET_OK) {
-                sent++;
-                within = 0;
-                continue;
-            }
-            if (result != EGRET_WAIT)
-                return result;
-        }
-        uint32_t asked = cycles();
-        result = egret_receive(egret, outputs, OUTPUTS_MAX, NULL);
-        if (result == EGRET_OK) {
-            received++;
-            polls = 0;
-        } else if (result != EGRET_WAIT) {
-            return result;
-        } else if (++polls == POLLS) {
-            return EGRET_TIMEOUT;
-        } else {
-            waited += cycles() - asked;
-        }
-    }
-    time->elapsed += cycles() - start;
-    time->waited += waited;
-    return EGRET_OK;
-}
-
-static enum egret_result print_counter(struct egret *egret, const char *name, enum egret_counter counter, uint32_t which)
-{
-    uint32_t number;
-    uint64_t value;
-    enum egret_result result = egret_counter_number(egret, counter, which, &number);
-    if (result == EGRET_OK)
-        result = egret_read_counter(egret, number, &value);
-    if (result == EGRET_OK)
-        printf("count %s %lu %lu\n", name, (unsigned long)which, (unsigned long)value);
-    return result;
-}
-
-static enum egret_result print_counters(struct egret *egret)
-{
-    static const struct {
-        const char *name;
-        enum egret_counter counter;
-        bool of_lanes, of_groups;
-    } counters[] = {
-        {"cycles", EGRET_CYCLES, false, false},
-        {"steps", EGRET_STEPS, false, false},
-        {"silent_fires", EGRET_SILENT_FIRES, false, false},
-        {"events", EGRET_EVENTS, false, true},
-        {"macs", EGRET_MACS, false, true},
-        {"lane_busy", EGRET_LANE_BUSY, true, false},
-    };
-    uint32_t groups = egret->network.layers + !egret->network.readout;
-    for (size_t at = 0; at < sizeof counters / sizeof *counters; at++) {
-        uint32_t many = counters[at].of_groups ? groups : counters[at].of_lanes ? egret->core.lanes : 1;
-        for (uint32_t which = 0; which < many; which++) {
-            enum egret_result result = print_counter(egret, counters[at].name, counters[at].counter, which);
-            if (result != EGRET_OK)
-                return result;
-        }
-    }
-    return EGRET_OK;
-}
-
-static int run(struct egret *egret)
-{
-    static struct events events;
-    static int32_t outputs[OUTPUTS_MAX];
-    struct time time = {0, 0, 0};
     size_t where = 0;
-    uint32_t count = (uint16_t)images[0], steps = (uint16_t)images[1], inputs = (uint16_t)images[2];
-
-    enum egret_result result = egret_init(egret, &soc_port, POLLS);
+    uint32_t words = (uint32_t)(network_end - network), start = cycles();
+    enum egret_result result = egret_init(&egret, &soc_port, POLLS);
     if (result != EGRET_OK)
-        return say(egret, "core", result, 0);
-    printf("core 0x%08lx, %u lanes\n", (unsigned long)egret->core.config_id, egret->core.lanes);
-    uint32_t start = cycles();
-    result = egret_load(egret, network, (size_t)(network_end - network), &where);
-    if (result != EGRET_OK)
-        return say(egret, "network", result, where);
-    store(CONSOLE + CONSOLE_LIGHTS, LIGHT_LOADED);
-    printf("network %lu words, %lu cycles\n", (unsigned long)(network_end - network), (unsigned long)(cycles() - start));
-    if (steps > STEPS_MAX || inputs > EVENTS_MAX)
-        return say(egret, "images", EGRET_ROOM, 0);
-    result = egret_set_best_only(egret, true);
+        return failed("core", result, 0);
+    printf("core 0x%08lx, %u lanes\n", (unsigned long)egret.core.config_id, egret.core.lanes);
+    result = egret_load(&egret, network, words, &where);
     if (result == EGRET_OK)
-        result = egret_clear_counters(egret);
-    soc_clear_busy();
-    for (uint32_t image = 0; image < count && result == EGRET_OK; image++) {
-        find_events(&events, images + 3 + image * steps * inputs, steps, inputs);
-        result = run_image(egret, &events, steps, outputs, &time);
-        struct egret_event best;
-        if (result == EGRET_OK)
-            result = egret_read_best(egret, &best);
-        if (result == EGRET_OK)
-            printf("image %lu %lu %ld\n", (unsigned long)image, (unsigned long)best.index, (long)best.value);
-    }
+        result = egret_set_best_only(&egret, true);
     if (result != EGRET_OK)
-        return say(egret, "images", result, 0);
-    printf("time elapsed %lu waited %lu core %lu\n", (unsigned long)time.elapsed, (unsigned long)time.waited,
-           (unsigned long)soc_busy());
-    result = print_counters(egret);
-    return result == EGRET_OK ? 0 : say(egret, "counters", result, 0);
+        return failed("network", result, where);
+    store(CONSOLE + CONSOLE_LIGHTS, LIGHT_LOADED);
+    printf("network %lu words, %lu cycles\n", (unsigned long)words, (unsigned long)(cycles() - start));
+    return true;
+}
+
+/* Run all images in one of the two ways. It is a function of its own for its place in the instruction cache (layout.ld). */
+__attribute__((noinline)) static bool run_images(const char *way, bool by_driver)
+{
+    struct time time = {0, 0};
+    uint32_t count = (uint16_t)images[0], steps = (uint16_t)images[1], inputs = (uint16_t)images[2];
+    store(QUEUES + QUEUES_CLEAR, 0);
+    for (uint32_t image = 0; image < count; image++) {
+        struct egret_event best;
+        find_events(&events, images + 3 + image * steps * inputs, steps, inputs);
+        enum egret_result result = by_driver ? run_by_driver(&egret, &events, &time)
+                                             : run_by_queues(&egret, &events, &time);
+        if (result == EGRET_OK)
+            result = egret_read_best(&egret, &best);
+        if (result != EGRET_OK)
+            return failed(way, result, 0);
+        printf("%s %lu %lu %ld\n", way, (unsigned long)image, (unsigned long)best.index, (long)best.value);
+    }
+    printf("%s elapsed %lu waited %lu core %lu\n", way, (unsigned long)time.elapsed, (unsigned long)time.waited,
+           (unsigned long)load(QUEUES + QUEUES_BUSY));
+    return true;
+}
+
+static bool print_counter(const char *name, enum egret_counter counter, uint32_t how_many)
+{
+    for (uint32_t which = 0; which < how_many; which++) {
+        uint32_t number;
+        uint64_t value;
+        enum egret_result result = egret_counter_number(&egret, counter, which, &number);
+        if (result == EGRET_OK)
+            result = egret_read_counter(&egret, number, &value);
+        if (result != EGRET_OK)
+            return failed(name, result, 0);
+        printf("count %s %lu %lu\n", name, (unsigned long)which, (unsigned long)value);
+    }
+    return true;
+}
+
+static bool print_counters(void)
+{
+    uint32_t groups = egret.network.layers + !egret.network.readout;
+    return print_counter("cycles", EGRET_CYCLES, 1) && print_counter("steps", EGRET_STEPS, 1) &&
+           print_counter("events", EGRET_EVENTS, groups) && print_counter("macs", EGRET_MACS, groups) &&
+           print_counter("lane_busy", EGRET_LANE_BUSY, egret.core.lanes);
+}
+
+static bool clear_counters(void)
+{
+    enum egret_result result = egret_clear_counters(&egret);
+    return result == EGRET_OK || failed("counters", result, 0);
 }
 
 int main(void)
 {
-    static struct egret egret;
     for (;;) {
-        printf("%s\n", run(&egret) ? "FAIL" : "DONE");
+        bool done = load_network() && clear_counters() && run_images("driver", true) && run_images("queues", false) &&
+                    print_counters();
+        printf("%s\n", done ? "DONE" : "FAIL");
         putchar(END_OF_RUN);
         /* Any character from the line begins anew. */
         while (!(load(CONSOLE + CONSOLE_RECEIVED) & 0x100)) {

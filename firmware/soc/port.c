@@ -2,14 +2,7 @@
 #include "egret_registers.h"
 #include "soc.h"
 
-enum { INDEX_BITS = 15, ROOM = 0xFFFF };
-#define NO_INDEX 0x7FFFu
 #define RESTORES 0x80000000u /* of an index, as the core's stream has it */
-#define NULL_RESULT 0xFFFFu
-#define RESULT_THERE 0x80000000u
-#define RESULT_LAST 0x40000000u
-#define RESULT_USER 0x20000000u
-#define QUEUES_EMPTY 0x40000000u
 
 static uint32_t room; /* for events, at least */
 
@@ -38,15 +31,16 @@ static enum egret_result write_register(void *context, uint32_t address, uint32_
 static enum egret_result send(void *context, const struct egret_beat *beat)
 {
     (void)context;
-    if (!room && !(room = load(QUEUES + QUEUES_STATUS) & ROOM))
+    uint32_t left = room ? room : load(QUEUES + QUEUES_STATUS) & QUEUES_ROOM;
+    if (!left)
         return EGRET_WAIT;
-    room--;
-    uint32_t index = beat->index, marks = 4 * beat->last + 8 * beat->user;
+    room = left - 1;
+    uint32_t index = beat->index, marks = QUEUES_LAST * beat->last + QUEUES_USER * beat->user;
     if (index == EGRET_NULL_INDEX)
-        index = NO_INDEX;
-    else
-        marks += index & RESTORES ? 16 : 0;
-    store(QUEUES + QUEUES_EVENT + marks, (uint32_t)beat->value << INDEX_BITS | (index & NO_INDEX));
+        index = NO_SOURCE;
+    else if (index & RESTORES)
+        marks += QUEUES_RESTORE;
+    store(QUEUES + QUEUES_EVENT + marks, event_word(index, beat->value));
     return EGRET_OK;
 }
 
@@ -56,22 +50,13 @@ static enum egret_result take(void *context, struct egret_beat *beat)
     uint32_t head = load(QUEUES + QUEUES_RESULT);
     if (!(head & RESULT_THERE))
         return EGRET_WAIT;
+    uint32_t index = head & RESULT_INDEX;
     beat->value = (int32_t)load(QUEUES + QUEUES_VALUE);
-    uint32_t index = head & NULL_RESULT;
-    beat->index = index == NULL_RESULT ? EGRET_NULL_INDEX : index;
+    beat->index = index == RESULT_INDEX ? EGRET_NULL_INDEX : index;
     beat->last = head & RESULT_LAST;
     beat->user = head & RESULT_USER;
     return EGRET_OK;
 }
 
-const struct egret_port soc_port = {.read = read_register, .write = write_register, .send = send, .take = take};
-
-uint32_t soc_busy(void)
-{
-    return load(QUEUES + QUEUES_BUSY);
-}
-
-void soc_clear_busy(void)
-{
-    store(QUEUES + QUEUES_CLEAR, 0);
-}
+const struct egret_port soc_port = {
+    .read = read_register, .write = write_register, .send = send, .take = take};

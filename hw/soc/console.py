@@ -57,13 +57,13 @@ class Console(wiring.Component):
         m = Module()
         m.submodules.receiver = receiver = self._receiver
         m.submodules.transmitter = transmitter = self._transmitter
-        asked, answered, writes, reads = Signal(), Signal(), Signal(), Signal()
+        requested, answered, writes, reads = Signal(), Signal(), Signal(), Signal()
         number = self.bus.adr[: max(Word).bit_length()]
         m.d.comb += [
-            asked.eq(self.bus.cyc & self.bus.stb & ~answered),
-            writes.eq(asked & self.bus.we),
-            reads.eq(asked & ~self.bus.we),
-            self.bus.ack.eq(answered | writes),
+            requested.eq(self.bus.cyc & self.bus.stb),
+            writes.eq(requested & self.bus.we),
+            reads.eq(requested & ~self.bus.we & ~answered),
+            self.bus.ack.eq(writes | (requested & answered)),
             self.bus.stall.eq(~self.bus.ack),
             receiver.rx.eq(self.rx),
             receiver.o.ready.eq(reads & (number == Word.RECEIVED)),

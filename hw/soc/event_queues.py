@@ -79,13 +79,14 @@ class EventQueues(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        asked, answered, clears = Signal(), Signal(), Signal()
+        requested, asked, answered, clears = Signal(), Signal(), Signal(), Signal()
         number = self.bus.adr[: Word.CLEAR.bit_length()]
         m.submodules.events = ResetInserter(clears)(self._events)
         m.submodules.results = ResetInserter(clears)(self._results)
         m.d.comb += [
-            asked.eq(self.bus.cyc & self.bus.stb & ~answered),
-            self.bus.ack.eq(answered | (asked & self.bus.we)),
+            requested.eq(self.bus.cyc & self.bus.stb),
+            asked.eq(requested & ~answered),
+            self.bus.ack.eq(requested & (answered | self.bus.we)),
             self.bus.stall.eq(~self.bus.ack),
             clears.eq(asked & self.bus.we & (number == Word.CLEAR)),
         ]

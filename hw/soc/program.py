@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "firmware" / "soc"
 DRIVER = ROOT / "firmware" / "driver"
 STACK_BYTES = 4096
-#: Limits of ``firmware/soc/main.c``.
-STEPS_MAX, EVENTS_MAX, OUTPUTS_MAX = 16, 64, 64
+#: Limits of ``firmware/soc/steps.h``.
+STEPS_MAX, INPUTS_MAX, OUTPUTS_MAX = 16, 64, 64
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def compile_program(network: Sequence[int], images: np.ndarray, work: Path, *, m
         If it does not compile, or does not fit.
     """
     steps, count, inputs = images.shape
-    if steps > STEPS_MAX or inputs > EVENTS_MAX:
+    if steps > STEPS_MAX or inputs > INPUTS_MAX:
         raise ProgramError(
-            f"images have {steps} steps of {inputs} inputs; the program takes {STEPS_MAX} of {EVENTS_MAX} at most"
+            f"images have {steps} steps of {inputs} inputs; the program takes {STEPS_MAX} of {INPUTS_MAX} at most"
         )
     work.mkdir(parents=True, exist_ok=True)
     blobs = {
@@ -68,7 +68,7 @@ def compile_program(network: Sequence[int], images: np.ndarray, work: Path, *, m
         (FOLDER / "start.S", [f"-DCONTENT={digest}"]),  # else the compiler's cache has it
         *((source, STRICT) for source in (*sorted(FOLDER.glob("*.c")), *sorted(DRIVER.glob("*.c")), BARE / "text.c")),
     ]
-    flags = ["-O2", f"-I{BARE / 'include'}", f"-I{DRIVER}", f"-I{FOLDER}", "-I."]
+    flags = ["-O2", "-fomit-frame-pointer", f"-I{BARE / 'include'}", f"-I{DRIVER}", f"-I{FOLDER}", "-I."]
     layout = work / "layout.ld"
     text = (FOLDER / "layout.ld").read_text()
     for name, value in (("STACK_BYTES", STACK_BYTES), ("MEMORY_BYTES", memory_bytes)):

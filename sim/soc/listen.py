@@ -17,7 +17,7 @@ RESET_CYCLES = 4
 
 @cocotb.test()
 async def listen(dut):
-    """Write what the SoC says to the file ``said`` until it has come to the end as often as ``runs``; then its lights."""
+    """Write what the SoC says to the file ``said`` until it has come to the end ``runs`` times; then its lights."""
     logging.getLogger("cocotb").setLevel(logging.WARNING)
     baud = round(1e9 / (PERIOD * BIT_CYCLES))
     source, sink = UartSource(dut.rx, baud=baud), UartSink(dut.tx, baud=baud)
