@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,7 +24,8 @@ def connect_request(m: Module, subordinate: wiring.PureInterface, manager: wirin
 class Arbiter(wiring.Component):
     """Let two managers share a bus.
 
-    ``first`` goes first where both ask; whoever was let through stays until it is answered. No cycle is added.
+    Where both ask, it is the turn of the one that was not let through last; whoever is stays until it is answered. No
+    cycle is added.
 
     Members
     -------
@@ -38,10 +39,12 @@ class Arbiter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bus = self.bus
-        # The one that waits for an answer, if one does.
-        waits, holder, chosen = Signal(), Signal(), Signal()
-        m.d.comb += chosen.eq(Mux(waits, holder, ~(self.first.cyc & self.first.stb)))
-        m.d.sync += [waits.eq(bus.cyc & bus.stb & ~(bus.ack | bus.err)), holder.eq(chosen)]
+        waits, holder, chosen = Signal(), Signal(), Signal()  # an answer; who had the bus last; who has it
+        asks = Cat(manager.cyc & manager.stb for manager in (self.first, self.second))
+        m.d.comb += chosen.eq(Mux(waits, holder, Mux(asks.all(), ~holder, asks[1])))
+        m.d.sync += waits.eq(bus.cyc & bus.stb & ~(bus.ack | bus.err))
+        with m.If(asks.any()):
+            m.d.sync += holder.eq(chosen)
         with m.If(chosen):
             self._pass(m, self.second)
         with m.Else():

@@ -135,10 +135,13 @@ def _build(component: Component, simulator: str) -> Path:
             folder.mkdir(parents=True)
             (folder / f"{TOP}.v").write_text(source)
             if simulator == "verilator":
+                broken = None
                 try:
                     compile_model(folder, TOP, ports, sources=[folder / f"{TOP}.v"])
                 except SimulationError as error:
-                    pytest.fail(str(error), pytrace=False)
+                    broken = str(error)
+                if broken:
+                    pytest.fail(broken, pytrace=False)
             else:
                 runner = get_runner(simulator)
                 runner.build(

@@ -15,7 +15,7 @@ from hw.soc.bus import ADDRESS_BITS, REGION_BITS, Arbiter, Decoder
 from tests.hw.bench import start
 from tests.hw.wishbone_manager import manager
 
-REGIONS = {"low": 0, "middle": 9, "high": 15}  #: a read of one takes as many cycles as the number of its place, and one
+REGIONS = {"low": 0, "middle": 9, "high": 15}  #: an access takes 2 cycles in the first, and one more in each other
 WORDS = 16
 ROUNDS = 100
 
@@ -59,7 +59,7 @@ class System(wiring.Component):
         wiring.connect(m, wiring.flipped(self.first), arbiter.first)
         wiring.connect(m, wiring.flipped(self.second), arbiter.second)
         wiring.connect(m, arbiter.bus, decoder.bus)
-        for cycles, name in enumerate(REGIONS):
+        for cycles, name in enumerate(REGIONS, 1):
             m.submodules[name] = memory = SlowMemory(cycles)
             wiring.connect(m, getattr(decoder, name), memory.bus)
         return m
@@ -75,16 +75,16 @@ def random_address(rng, words):
 @cocotb.parametrize(stall=[0.0, 0.3, 0.8])
 async def brings_every_request_to_its_place(dut, stall):
     """Each manager has words of its own, and reads back what it wrote; both work at once."""
-    start_all = {"first": range(0, WORDS // 2), "second": range(WORDS // 2, WORDS)}
+    own_words = {"first": range(0, WORDS // 2), "second": range(WORDS // 2, WORDS)}
     managers = {}
-    for name in start_all:
+    for name in own_words:
         rng = random.Random(f"{cocotb.RANDOM_SEED} {stall} {name}")
         managers[name] = manager(dut, name, stall=stall, rng=rng), rng
     await start(dut)
 
     async def work(name):
         bus, rng = managers[name]
-        words = list(start_all[name])
+        words = list(own_words[name])
         wanted = {}
         for region in REGIONS.values():  # memories begin with anything
             for word in words:
