@@ -47,10 +47,9 @@ static enum egret_result read_core(struct egret *egret)
     core->lane_bits = 0;
     while (1u << core->lane_bits < lanes_per_cell)
         core->lane_bits++;
-    bool has_rows = core->rows != 0 && core->rows << core->lane_bits <= EGRET_MASK(STATE_SELECT, UNIT) + 1;
-    bool has_widths = core->value_bits >= 2 && core->value_bits <= 32 && core->y_bits >= 1 && core->y_bits <= 16 &&
-                      core->y_bits < core->value_bits;
-    return shared == core->lanes && has_rows && core->sources != 0 && has_widths ? EGRET_OK : EGRET_CORE;
+    bool has_addresses = core->rows << core->lane_bits <= EGRET_MASK(STATE_SELECT, UNIT) + 1;
+    bool has_widths = core->value_bits <= 32 && core->y_bits >= 1 && core->y_bits <= 16 && core->y_bits < core->value_bits;
+    return shared == core->lanes && has_addresses && has_widths ? EGRET_OK : EGRET_CORE;
 }
 
 enum egret_result egret_init(struct egret *egret, const struct egret_port *port, uint32_t polls)
@@ -108,9 +107,8 @@ enum egret_result egret_set_window(struct egret *egret, uint32_t base, uint32_t 
         return EGRET_ARGUMENT;
     if (!egret->core.lists)
         return EGRET_ABSENT;
-    /* Beats up to 4 GiB: in the last page there are as many as in any. */
-    uint32_t room = (UINT32_MAX - base) / EGRET_BEAT_BYTES + 1;
-    if (base % EGRET_PAGE_BYTES || beats == 0 || beats > EGRET_MASK(LIST_SIZE, SIZE) || beats > room)
+    uint32_t last = base + (beats * EGRET_BEAT_BYTES - 1); /* byte of the window; wraps beyond 4 GiB */
+    if (base % EGRET_PAGE_BYTES || beats == 0 || beats > EGRET_MASK(LIST_SIZE, SIZE) || last < base)
         return EGRET_WINDOW;
     enum egret_result result = egret_check_idle(egret);
     if (result != EGRET_OK)

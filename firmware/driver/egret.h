@@ -320,7 +320,7 @@ enum egret_result egret_clear_counters(const struct egret *egret);
 /* The first error that a core has met since the last clear or reset; detail as in docs/interfaces.md. */
 struct egret_fault {
     enum egret_error error;
-    uint32_t detail; /* 0 with EGRET_ERROR_NONE */
+    uint32_t detail; /* means nothing with EGRET_ERROR_NONE */
 };
 
 /* Read the core's error. An interrupt handler may call it. */

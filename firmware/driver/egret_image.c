@@ -31,9 +31,9 @@ static void check_begin(struct egret_reader *reader)
 {
     uint32_t begin[BEGIN_WORDS];
     egret_read_run(reader, EGRET_RECORD_BEGIN, 0, begin, BEGIN_WORDS);
-    egret_require(reader, begin[0] == MAGIC && begin[1] == VERSION, EGRET_IMAGE_BEGIN);
+    egret_require(reader, begin[1] == VERSION, EGRET_IMAGE_BEGIN); /* the magic number was there */
     egret_require(reader, begin[2] == reader->core->config_id, EGRET_IMAGE_CONFIG);
-    egret_require(reader, begin[3] <= reader->core->acc_bits, EGRET_IMAGE_RANGE);
+    egret_within(reader, begin[3] <= reader->core->acc_bits);
 }
 
 /* Layers lie one after the other, in rows and in sources. */
@@ -55,10 +55,10 @@ static void check_layers(struct egret_reader *reader, uint32_t last_source)
             last = sources;
             sources += layer->units;
         }
-        egret_require(reader, is_next && sources <= reader->core->sources, EGRET_IMAGE_RANGE);
+        egret_within(reader, is_next && sources <= reader->core->sources);
         network->outputs = layer->units;
     }
-    egret_require(reader, rows == network->rows && last == last_source, EGRET_IMAGE_RANGE);
+    egret_within(reader, rows == network->rows && last == last_source);
     network->units = sources - network->inputs;
 }
 
@@ -70,9 +70,9 @@ static uint32_t check_network(struct egret_reader *reader)
     uint32_t data[NETWORK_WORDS_STREAMED] = {0};
     egret_read_run(reader, EGRET_RECORD_NETWORK, 0, data, core->lists ? NETWORK_WORDS_STREAMED : NETWORK_WORDS);
     uint32_t inputs = data[0], layers = data[1], readout = data[2], rows = data[3], input_beats = data[6];
-    egret_require(reader, is_between(inputs, 1, core->sources) && is_between(layers, readout + 1, core->layers) &&
+    egret_within(reader, is_between(inputs, 1, core->sources) && is_between(layers, readout + 1, core->layers) &&
                               is_between(rows, 1, core->rows) && readout <= 1 && input_beats <= LIST_BEATS_MAX &&
-                              data[7] <= 1, EGRET_IMAGE_RANGE);
+                              data[7] <= 1);
     if (reader->result != EGRET_OK)
         return 0;
     network->inputs = inputs;
@@ -80,7 +80,7 @@ static uint32_t check_network(struct egret_reader *reader)
     network->readout = readout;
     network->rows = rows;
     check_layers(reader, data[4]);
-    egret_require(reader, data[5] == network->outputs, EGRET_IMAGE_RANGE);
+    egret_within(reader, data[5] == network->outputs);
     return input_beats;
 }
 
@@ -97,11 +97,11 @@ static void check_lane(struct egret_reader *reader, uint32_t lane)
         uint32_t forward = counts & 0xFFFF, count = counts >> 16;
         bool is_next = start == entries && forward <= count && count <= EGRET_GATES * rows;
         entries += count;
-        egret_require(reader, is_next && entries <= reader->core->entries, EGRET_IMAGE_RANGE);
+        egret_within(reader, is_next && entries <= reader->core->entries);
     }
     egret_begin_run(reader, EGRET_RECORD_ENTRY, lane);
     for (; entries && reader->result == EGRET_OK; entries--)
-        egret_require(reader, egret_read_word(reader) >> ENTRY_ROW_SHIFT < rows, EGRET_IMAGE_RANGE);
+        egret_within(reader, egret_read_word(reader) >> ENTRY_ROW_SHIFT < rows);
 }
 
 /* Lists in external memory lie one after the other from its start on, those of dense inputs, which are not listed,
@@ -110,14 +110,14 @@ static void check_directory(struct egret_reader *reader, uint32_t input_beats)
 {
     struct egret_network *network = reader->network;
     uint32_t beats = network->inputs * input_beats, lists = network->units + (input_beats ? 0 : network->inputs);
-    egret_require(reader, lists <= reader->core->lists, EGRET_IMAGE_RANGE);
+    egret_within(reader, lists <= reader->core->lists);
     egret_begin_run(reader, EGRET_RECORD_DIRECTORY, 0);
     for (; lists && reader->result == EGRET_OK; lists--) {
         uint32_t first = egret_read_word(reader), count = egret_read_word(reader);
-        egret_require(reader, first == beats && count <= LIST_BEATS_MAX, EGRET_IMAGE_RANGE);
+        egret_within(reader, first == beats && count <= LIST_BEATS_MAX);
         beats += count;
     }
-    egret_require(reader, beats <= ALL_BEATS_MAX, EGRET_IMAGE_RANGE);
+    egret_within(reader, beats <= ALL_BEATS_MAX);
     network->list_beats = beats;
 }
 
@@ -129,22 +129,25 @@ static void check_cell(struct egret_reader *reader, uint32_t cell, uint32_t *fou
     const struct egret_core *core = reader->core;
     const struct egret_network *network = reader->network;
     const struct egret_layer *layer = network->layer;
-    uint32_t addresses = network->rows << core->lane_bits, lanes = (1u << core->lane_bits) - 1;
+    uint32_t lanes = 1u << core->lane_bits, end = layer->rows;
     egret_begin_run(reader, EGRET_RECORD_UNIT, cell);
-    for (uint32_t address = 0; address < addresses && reader->result == EGRET_OK; address++) {
-        uint32_t word = egret_read_word(reader);
-        if (address >> core->lane_bits >= (uint32_t)layer->base + layer->rows) {
+    for (uint32_t row = 0; row < network->rows; row++) {
+        if (row == end) {
             layer++;
             found++;
+            end += layer->rows;
         }
-        if (!(word & EGRET_UNIT_PRESENT))
-            continue;
-        bool is_output = network->readout && layer == &network->layer[network->layers - 1];
-        uint32_t number = (word >> EGRET_UNIT_ID_SHIFT) - (is_output ? 0u : layer->source);
-        uint32_t count = is_output && core->lists ? word & EGRET_UNIT_THRESHOLD : 1;
-        egret_require(reader, (address & lanes) < core->lanes_per_cell && is_between(count, 1, SUMS) &&
-                                  number < layer->units && count <= layer->units - number, EGRET_IMAGE_RANGE);
-        *found += count;
+        bool is_output = network->readout && end == network->rows;
+        for (uint32_t lane = 0; lane < lanes && reader->result == EGRET_OK; lane++) {
+            uint32_t word = egret_read_word(reader);
+            if (!(word & EGRET_UNIT_PRESENT))
+                continue;
+            uint32_t number = (word >> EGRET_UNIT_ID_SHIFT) - (is_output ? 0u : layer->source);
+            uint32_t count = is_output && core->lists ? word & EGRET_UNIT_THRESHOLD : 1;
+            egret_within(reader, lane < core->lanes_per_cell && is_between(count, 1, SUMS) && number < layer->units &&
+                                     count <= layer->units - number);
+            *found += count;
+        }
     }
     egret_skip_biases(reader, cell);
 }
@@ -161,13 +164,13 @@ static void check_runs(struct egret_reader *reader)
     if (core->lists)
         check_directory(reader, input_beats);
     else
-        for (uint32_t lane = 0; lane < core->lanes; lane++)
+        for (uint32_t lane = 0; lane < core->lanes && reader->result == EGRET_OK; lane++)
             check_lane(reader, lane);
     reader->network->units_at = reader->at;
-    for (uint32_t cell = 0; cell < core->cell_units; cell++)
+    for (uint32_t cell = 0; cell < core->cell_units && reader->result == EGRET_OK; cell++)
         check_cell(reader, cell, found);
     for (uint32_t l = 0; reader->result == EGRET_OK && l < reader->network->layers; l++)
-        egret_require(reader, found[l] == reader->network->layer[l].units, EGRET_IMAGE_RANGE);
+        egret_within(reader, found[l] == reader->network->layer[l].units);
     egret_require(reader, reader->left == 0 && reader->at == reader->count, EGRET_IMAGE_RECORD);
 }
 

@@ -7,6 +7,11 @@ void egret_require(struct egret_reader *reader, bool holds, enum egret_result ot
         reader->result = otherwise;
 }
 
+void egret_within(struct egret_reader *reader, bool holds)
+{
+    egret_require(reader, holds, EGRET_IMAGE_RANGE);
+}
+
 void egret_begin_run(struct egret_reader *reader, uint32_t kind, uint32_t select)
 {
     egret_require(reader, reader->left == 0, EGRET_IMAGE_RECORD);
@@ -34,7 +39,7 @@ static void begin_record(struct egret_reader *reader)
 
 uint32_t egret_read_word(struct egret_reader *reader)
 {
-    if (reader->left == 0 && reader->result == EGRET_OK)
+    if (reader->left == 0)
         begin_record(reader);
     egret_require(reader, reader->left != 0, EGRET_IMAGE_RECORD);
     if (reader->result != EGRET_OK)
@@ -47,17 +52,17 @@ uint32_t egret_read_word(struct egret_reader *reader)
 void egret_read_run(struct egret_reader *reader, uint32_t kind, uint32_t select, uint32_t *data, uint32_t count)
 {
     egret_begin_run(reader, kind, select);
-    for (uint32_t k = 0; k < count; k++) {
-        uint32_t word = egret_read_word(reader);
-        if (data)
-            data[k] = word;
-    }
+    while (count--)
+        *data++ = egret_read_word(reader);
 }
 
 void egret_skip_biases(struct egret_reader *reader, uint32_t cell)
 {
-    for (uint32_t kind = EGRET_RECORD_BIAS; kind < EGRET_RECORD_BIAS + EGRET_GATES; kind++)
-        egret_read_run(reader, kind, cell, NULL, reader->network->rows << reader->core->lane_bits);
+    for (uint32_t kind = EGRET_RECORD_BIAS; kind < EGRET_RECORD_BIAS + EGRET_GATES; kind++) {
+        egret_begin_run(reader, kind, cell);
+        for (uint32_t left = reader->network->rows << reader->core->lane_bits; left && !reader->result; left--)
+            egret_read_word(reader);
+    }
 }
 
 /* Four bits at a time, so that its table is small. */

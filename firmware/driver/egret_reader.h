@@ -18,13 +18,16 @@ struct egret_reader {
 /* Keep `otherwise` as the result unless something holds, or there is a fault already. */
 void egret_require(struct egret_reader *reader, bool holds, enum egret_result otherwise);
 
+/* The same with EGRET_IMAGE_RANGE. */
+void egret_within(struct egret_reader *reader, bool holds);
+
 /* Begin a run: what one kind and select has. The record before must be over. */
 void egret_begin_run(struct egret_reader *reader, uint32_t kind, uint32_t select);
 
 /* Return the next data word of the run. */
 uint32_t egret_read_word(struct egret_reader *reader);
 
-/* Read a run; data may be null. */
+/* Read a run of a few words. */
 void egret_read_run(struct egret_reader *reader, uint32_t kind, uint32_t select, uint32_t *data, uint32_t count);
 
 /* Read the biases of a cell unit, each of which may be anything. */

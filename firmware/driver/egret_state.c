@@ -86,7 +86,8 @@ static enum egret_result walk(struct egret *egret, const uint32_t *words, size_t
     uint32_t rows = network->readout ? network->layer[network->layers - 1].base : network->rows;
     for (struct unit unit = {0}; unit.cell < core->cell_units; unit.cell++) {
         egret_begin_run(&reader, EGRET_RECORD_UNIT, unit.cell);
-        for (unit.address = 0; unit.address < network->rows << core->lane_bits; unit.address++) {
+        uint32_t addresses = network->rows << core->lane_bits;
+        for (unit.address = 0; unit.address < addresses && reader.result == EGRET_OK; unit.address++) {
             uint32_t word = egret_read_word(&reader);
             if (!(word & EGRET_UNIT_PRESENT) || unit.address >> core->lane_bits >= rows)
                 continue;

@@ -42,7 +42,7 @@ enum egret_result egret_read_fault(const struct egret *egret, struct egret_fault
     if (egret_get(egret, EGRET_ADDRESS(ERROR), &error) || egret_get(egret, EGRET_ADDRESS(ERROR_DETAIL), &detail))
         return EGRET_BUS;
     fault->error = (enum egret_error)EGRET_FIELD(error, ERROR, CODE);
-    fault->detail = fault->error == EGRET_ERROR_NONE ? 0 : detail;
+    fault->detail = detail;
     return EGRET_OK;
 }
 

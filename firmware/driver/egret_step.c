@@ -29,21 +29,21 @@ enum egret_result egret_send_events(struct egret *egret, const struct egret_even
             return result;
     }
     /* Without an event a beat that carries none ends the step. */
-    bool is_null = count == 0 && mark != EGRET_GOES_ON;
-    for (size_t k = *sent; k < count + is_null; k++) {
-        bool last = k + 1 >= count && mark != EGRET_GOES_ON;
-        const struct egret_beat beat = {
-            .index = is_null ? EGRET_NULL_INDEX : events[k].index,
-            .value = is_null ? 0 : events[k].value,
-            .last = last,
-            .user = last && mark == EGRET_ENDS_SEQUENCE,
-        };
+    static const struct egret_event none = {EGRET_NULL_INDEX, 0};
+    size_t k = *sent, end = count ? count : mark != EGRET_GOES_ON;
+    for (; k < end; k++) {
+        const struct egret_event *event = count ? &events[k] : &none;
+        struct egret_beat beat = {.index = event->index, .value = event->value};
+        if (k + 1 == end) {
+            beat.last = mark != EGRET_GOES_ON;
+            beat.user = mark == EGRET_ENDS_SEQUENCE;
+        }
         enum egret_result result = egret_put_beat(egret, &beat);
         if (result != EGRET_OK)
             return result;
-        *sent = is_null ? 0 : k + 1;
-        egret->sending = !last;
-        egret->steps += last;
+        egret->sending = !beat.last;
+        egret->steps += beat.last;
+        *sent += count > 0;
     }
     return EGRET_OK;
 }
@@ -101,37 +101,37 @@ enum egret_result egret_receive(struct egret *egret, int32_t *outputs, size_t si
 enum egret_result egret_run_step(struct egret *egret, const struct egret_event *events, size_t count,
                                  enum egret_mark mark, int32_t *outputs, size_t size, struct egret_step *step)
 {
-    if (!egret || !outputs || !is_mark(mark) || mark == EGRET_GOES_ON)
+    if (!egret || !is_mark(mark) || mark == EGRET_GOES_ON)
         return EGRET_ARGUMENT;
-    if (!egret->loaded)
-        return EGRET_NETWORK;
-    if (size < egret->network.outputs)
-        return EGRET_ROOM;
     if (egret->steps || egret->received)
         return EGRET_BUSY;
-    enum egret_result sending = EGRET_WAIT, receiving = EGRET_WAIT;
+    enum egret_result sending = EGRET_WAIT;
     size_t sent = 0;
-    for (uint32_t polls = egret->polls; receiving != EGRET_OK;) {
-        /* The core may take no more events before its results are taken. */
-        size_t sent_before = sent;
+    for (uint32_t polls = egret->polls;;) {
+        /* The core may take no more events before its results are taken. These come first: before there can be any, it is
+         * found out whether there is a place for them. */
         uint32_t received_before = egret->received;
+        size_t sent_before = sent;
+        enum egret_result result = egret_receive(egret, outputs, size, step);
+        if (result == EGRET_OK)
+            return sending == EGRET_OK ? egret_check_fault(egret) : EGRET_RESULT;
+        if (result != EGRET_WAIT)
+            return result;
+        bool progress = egret->received != received_before;
         if (sending == EGRET_WAIT) {
             sending = egret_send_events(egret, events, count, mark, &sent);
             if (sending != EGRET_OK && sending != EGRET_WAIT)
                 return sending;
+            progress |= sending == EGRET_OK || sent != sent_before;
         }
-        receiving = egret_receive(egret, outputs, size, step);
-        if (receiving != EGRET_OK && receiving != EGRET_WAIT)
-            return receiving;
-        if (sent != sent_before || egret->received != received_before || receiving == EGRET_OK) {
+        if (progress) {
             polls = egret->polls;
             continue;
         }
-        enum egret_result result = egret_poll(egret, &polls);
+        result = egret_poll(egret, &polls);
         if (result != EGRET_WAIT)
             return result;
     }
-    return sending == EGRET_OK ? egret_check_fault(egret) : EGRET_RESULT;
 }
 
 enum egret_result egret_read_best(const struct egret *egret, struct egret_event *best)

@@ -162,7 +162,7 @@ static enum egret_result port_write(void *context, uint32_t address, uint32_t wo
 
 /* ---- Streams ----------------------------------------------------------------------------------------------------- */
 
-static bool is_allowed(const struct stand_in *core, const struct egret_beat *beat)
+bool stand_in_allows(const struct stand_in *core, const struct egret_beat *beat)
 {
     int32_t most = INT32_MAX >> (32 - (core->description[4] >> 16 & 0xFF));
     bool fits = beat->value >= -most - 1 && beat->value <= most;
@@ -186,7 +186,7 @@ static enum egret_result port_send(void *context, const struct egret_beat *beat)
     struct stand_in *core = context;
     if (core->ready >= core->room)
         return EGRET_WAIT;
-    core->escaped += !core->loaded || !is_allowed(core, beat);
+    core->escaped += !core->loaded || !stand_in_allows(core, beat);
     core->sent[core->sent_count++ % STAND_IN_BEATS] = *beat;
     if (beat->index < core->inputs && core->outputs) {
         answer(core, (struct egret_beat){beat->index % core->outputs + core->wrong_index, beat->value, false, false});

@@ -44,4 +44,7 @@ struct stand_in {
 void stand_in_init(struct stand_in *core, const uint32_t description[STAND_IN_DESCRIPTION]);
 struct egret_port stand_in_port(struct stand_in *core);
 
+/* Whether a driver may send a beat while this network is loaded. */
+bool stand_in_allows(const struct stand_in *core, const struct egret_beat *beat);
+
 #endif
