@@ -1,4 +1,4 @@
-"""Fuzz what takes input from outside: the C driver's loader and hardware layer, and the parser of the host link's frames.
+"""Fuzz what takes input from outside: the C driver's loader and hardware layer, the parser of the host link's frames.
 
 python -m tests.firmware.fuzz
 
@@ -9,6 +9,7 @@ has it, else with the mutator of ``tests/firmware/driver/fuzz_main.c``.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import re
@@ -23,18 +24,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from firmware.driver_size import DRIVER, STRICT
 from firmware.framing import CONTENT_MAX, Decoder, FrameError, Reply, decode_reply, encode, encode_reply, encode_request
 from hw.bus.frames import ESCAPE, FLAG
 from tests.firmware.driver_cases import CASES, case_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
-DRIVER, HARNESS = ROOT / "firmware" / "driver", Path(__file__).parent / "driver"
-WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic")
+HARNESS = Path(__file__).parent / "driver"
 SANITIZE = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-#: By the name of a target: how long an input may be, and what an input begins with that is made of a case.
+#: By the name of a target: how long an input may be, in bytes.
 TARGETS = {"image": 2048, "layer": 1024}
 FIX_ALL = b"\3"  #: choices of `fuzz_image.c`: end, checksum and identity are made right
-RUNS = re.compile(r"^#(\d+)")
+RUNS = re.compile(r"^#(\d+)")  #: in what a target prints
+REPORT_MAX = 3000  #: characters of a sanitizer's report that are told
 
 
 class FuzzError(RuntimeError):
@@ -48,7 +50,7 @@ def build(target: str, work: Path, *, libfuzzer: bool) -> Path:
     compiler, extra = ("clang", ["-fsanitize=fuzzer"]) if libfuzzer else ("gcc", [])
     if not libfuzzer:
         sources.append(HARNESS / "fuzz_main.c")
-    command = [compiler, *WARNINGS, *SANITIZE, *extra, f"-I{DRIVER}", f"-I{HARNESS}", *map(str, sources)]
+    command = [compiler, *STRICT, *SANITIZE, *extra, f"-I{DRIVER}", f"-I{HARNESS}", *map(str, sources)]
     done = subprocess.run([*command, "-o", str(program)], capture_output=True, text=True)
     if done.returncode:
         raise FuzzError(f"{compiler} cannot build the target {target}: {done.stderr.strip()}")
@@ -61,7 +63,7 @@ def has_libfuzzer() -> bool:
         return False
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "empty.c")
-        source.write_text("int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { (void)d; (void)n; return 0; }\n")
+        source.write_text("int LLVMFuzzerTestOneInput(const char *data) { return data == 0; }\n")
         command = ["clang", "-fsanitize=fuzzer,address", str(source), "-o", str(source.with_suffix(""))]
         return subprocess.run(command, capture_output=True).returncode == 0
 
@@ -92,20 +94,20 @@ def fuzz_c(
     inputs = [str(corpus)] if libfuzzer else sorted(map(str, corpus.iterdir()))
     options = [f"-runs={runs}", f"-seed={seed}", f"-max_len={TARGETS[target]}"]
     options += [f"-artifact_prefix={work}/", "-verbosity=1"] if libfuzzer else []
-    process = subprocess.Popen(
-        [str(program), *options, *inputs], stderr=subprocess.PIPE, text=True, errors="replace",
-        env={**os.environ, "EGRET_FUZZ_NETWORK": str(work / "network"), "ASAN_OPTIONS": "detect_leaks=1"},
-    )  # fmt: skip
     last, done = "", 0
-    for line in process.stderr:
-        if found := RUNS.match(line):
-            done = int(found[1])
-            progress(done)
-        elif line.strip():
-            last = line.strip()
-        if "ERROR" in line or ".c, line" in line or "runtime error" in line:
-            last = line.strip() + process.stderr.read()[-3000:]
-    if process.wait():
+    with subprocess.Popen(
+        [str(program), *options, *inputs], stderr=subprocess.PIPE, text=True, errors="replace",
+        env={**os.environ, "EGRET_FUZZ_NETWORK": str(work / "network")},
+    ) as process:  # fmt: skip
+        for line in process.stderr:
+            if found := RUNS.match(line):
+                done = int(found[1])
+                progress(done)
+            elif line.strip():
+                last = line.strip()
+            if any(sign in line for sign in ("ERROR", ".c, line", "runtime error")):
+                last = line.strip() + process.stderr.read()[-REPORT_MAX:]
+    if process.returncode:
         raise FuzzError(f"the target {target} died after about {done:,} inputs: {last}")
     if done < runs:  # libFuzzer reports at powers of two, and at the end in a line of its own
         found = re.search(r"Done (\d+) runs", last)
@@ -160,10 +162,8 @@ def fuzz_frames(runs: int, seed: int, progress: Callable[[int], None] = lambda _
             found += 1
             if encode(content)[1:-1] not in line or not 4 <= len(content) <= CONTENT_MAX:
                 raise FuzzError(f"the frame {content.hex()} was not in {line.hex()}")
-            try:
+            with contextlib.suppress(FrameError):
                 decode_reply(content)
-            except FrameError:
-                pass
         heard = line[line.rindex(FLAG) :] if FLAG in line else line
         heard = heard[-4 * CONTENT_MAX :]
         if run % 20_000 == 0 or run == runs:

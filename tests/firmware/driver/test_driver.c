@@ -595,6 +595,7 @@ static void test_states(const struct file *file)
     for (size_t at = egret->network.units_at; at < file->count; at++) {
         uint32_t before = words[at];
         words[at] = ~before;
+        CHECK(egret_reset(egret) == EGRET_OK);
         result = egret_read_states(egret, words, file->count, read, count);
         CHECK(result == EGRET_OK || result == EGRET_IMAGE_OTHER);
         result = egret_restore_states(egret, words, file->count, states, count);
