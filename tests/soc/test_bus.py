@@ -4,7 +4,7 @@ import random
 
 import cocotb
 import pytest
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
@@ -31,13 +31,17 @@ class SlowMemory(wiring.Component):
         m = Module()
         m.submodules.memory = memory = Memory(shape=32, depth=WORDS, init=())
         read, write, bus = memory.read_port(domain="comb"), memory.write_port(granularity=8), self.bus
-        count = Signal(range(self._cycles + 1))
-        requested = bus.cyc & bus.stb
+        count, requested = Signal(range(self._cycles + 1)), Signal()
+        # What is done is what was asked for first.
+        address, word, select = Signal.like(bus.adr), Signal.like(bus.dat_w), Signal.like(bus.sel)
         m.d.comb += [
-            read.addr.eq(bus.adr), write.addr.eq(bus.adr), write.data.eq(bus.dat_w), bus.dat_r.eq(read.data),
+            requested.eq(bus.cyc & bus.stb),
+            read.addr.eq(address), write.addr.eq(address), write.data.eq(word), bus.dat_r.eq(read.data),
             bus.ack.eq(requested & (count == self._cycles)), bus.stall.eq(~bus.ack),
-            write.en.eq(bus.sel & (bus.ack & bus.we).replicate(4)),
+            write.en.eq(select & bus.ack.replicate(len(select))),
         ]  # fmt: skip
+        with m.If(requested & (count == 0)):
+            m.d.sync += [address.eq(bus.adr), word.eq(bus.dat_w), select.eq(Mux(bus.we, bus.sel, 0))]
         with m.If(bus.ack):
             m.d.sync += count.eq(0)
         with m.Elif(requested):

@@ -97,13 +97,13 @@ async def passes_events_on(dut, stall):
 async def gives_the_core_whole_steps(dut):
     """Nothing of a step leaves before its end is there, unless it is too long for the queue."""
     rng, processor, sink, _ = await prepare(dut, 0.0, "whole")
-    beats = [random_beat(rng, number == 3) for number in range(4)]
-    for beat in beats[:3]:
+    beats = [random_beat(rng, number == ROOM - 1) for number in range(ROOM)]
+    for beat in beats[:-1]:
         await processor.send(beat)
     await ClockCycles(dut.clk, 20)
-    assert not sink.received and await processor.room() == ROOM - 3 and not await processor.empty()
-    await processor.send(beats[3])
-    assert [fields(beat) for beat in await sink.receive(4)] == beats
+    assert not sink.received and await processor.room() == 1 and not await processor.empty()
+    await processor.send(beats[-1])
+    assert [fields(beat) for beat in await sink.receive(ROOM)] == beats
     beats = [random_beat(rng, False) for _ in range(ROOM)]
     for beat in beats:
         await processor.send(beat)
