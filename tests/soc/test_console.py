@@ -41,6 +41,10 @@ async def carries_bytes(dut):
     await ClockCycles(dut.clk, 12 * DIVISOR)
     assert sink.read_nowait() == data
     assert not await access(bus, 0, Word.RECEIVED) & 0x100
+    source.write_nowait(b"x")
+    await ClockCycles(dut.clk, 12 * DIVISOR)
+    assert await access(bus, 0, Word.SEND) & 1
+    assert await access(bus, 0, Word.RECEIVED) == 0x100 | ord("x"), "a look at the other side took it"
 
 
 @cocotb.test()
