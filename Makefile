@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 IMAGES ?= 360
+SOC_IMAGES ?= 50
 MODEL ?= models/ptb-char/ptb-char.safetensors
 CASE ?= digits
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 CODE := golden hw sim firmware formal tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-lm litex test fuzz formal lint bench registers clean
+.PHONY: help demo demo-lm soc litex test fuzz formal lint bench registers clean
 
 help: ## List what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +20,10 @@ demo: $(VENV)/base ## Run handwritten digits through the simulated core; IMAGES=
 
 demo-lm: $(VENV)/base ## Let the simulated core continue a line that you type; MODEL=FILE is another network.
 	$(BIN)/python -m sim.demo_lm --model $(MODEL)
+
+soc: $(VENV)/test ## Run test images on the simulated RISC-V SoC; SOC_IMAGES=5 is a short form.
+	$(BIN)/python -m sim.soc --images $(SOC_IMAGES)
+	@echo "A bitstream of it: $(BIN)/python -m hw.soc --board ulx3s-85f (docs/soc.md)"
 
 litex: $(VENV)/litex ## Simulate a LiteX SoC whose core reads its lists from DRAM; CASE=wide is another network.
 	$(BIN)/python -m hw.litex.run --case $(CASE)

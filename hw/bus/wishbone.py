@@ -13,9 +13,9 @@ SELECT_BITS = DATA_BITS // 8
 class WishboneBus(wiring.Signature):
     """A Wishbone B4 port of 32 bits with byte selects, seen from the manager; addresses are of words."""
 
-    def __init__(self):
+    def __init__(self, address_bits: int = WORD_ADDRESS_BITS):
         super().__init__({
-            "cyc": Out(1), "stb": Out(1), "we": Out(1), "adr": Out(WORD_ADDRESS_BITS), "sel": Out(SELECT_BITS),
+            "cyc": Out(1), "stb": Out(1), "we": Out(1), "adr": Out(address_bits), "sel": Out(SELECT_BITS),
             "dat_w": Out(DATA_BITS), "dat_r": In(DATA_BITS), "ack": In(1), "err": In(1), "stall": In(1),
         })  # fmt: skip
 

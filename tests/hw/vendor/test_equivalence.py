@@ -16,8 +16,8 @@ from hw.vendor import DEVICES
 from hw.vendor.generic import Choice, Multiplier, PartedMemory, PipelinedMemory, Relay, SinglePortMemory
 from hw.vendor.multiply_add import MultiplyAccumulate, MultiplyAdd
 from hw.vendor.single_port import RowMemory
+from sim.cocotb_model import use_verilator
 from tests.hw.pins import Together
-from tests.hw.runner import use_verilator
 
 MODELS = Path(__file__).parent / "models"
 ALL_OPERANDS = 1 << 18  # so many pairs of operands are all tried

@@ -1,4 +1,4 @@
-/* What LiteX's code for DRAM wants of a C library: console.c has it. */
+/* What a program without a C library prints with: text.c has printf, putchar is each program's own. */
 #ifndef EGRET_STDIO_H
 #define EGRET_STDIO_H
 
