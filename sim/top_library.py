@@ -31,7 +31,14 @@ from sim.verilate import CACHE, CONTRACT, FLAGS, FOLDERS, ROOT, TOOLS, Simulatio
 
 DRIVER = ROOT / "firmware" / "driver"
 HARNESS = Path(__file__).parent / "harness" / "top.cpp"
-STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic")  #: flags that the driver compiles with
+STRICT = (
+    "-std=c11",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Werror",
+    "-pedantic",
+)  #: flags that the driver compiles with
 GOES_ON, ENDS_STEP, ENDS_SEQUENCE = range(3)  #: ``enum egret_mark``
 NULL_INDEX = 0xFFFFFFFF
 POLLS = 10_000
@@ -114,7 +121,9 @@ def _identity(config: CoreConfig) -> str:
 def _run(command: Sequence[str], environment: dict[str, str]) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise SimulationError(f"{Path(command[0]).name} could not build the model; it said:\n{done.stdout}{done.stderr}")
+        raise SimulationError(
+            f"{Path(command[0]).name} could not build the model; it said:\n{done.stdout}{done.stderr}"
+        )
 
 
 def compile_top(config: CoreConfig) -> Path:
@@ -133,7 +142,17 @@ def compile_top(config: CoreConfig) -> Path:
         model = work / "model"
         flags = [flag for flag in FLAGS if flag != "--exe"]
         _run(
-            [*command, *flags, "-CFLAGS", "-fPIC", "--top-module", "egret", "--Mdir", str(model), str(work / "egret.v")],
+            [
+                *command,
+                *flags,
+                "-CFLAGS",
+                "-fPIC",
+                "--top-module",
+                "egret",
+                "--Mdir",
+                str(model),
+                str(work / "egret.v"),
+            ],
             environment,
         )
         # As part of a library that Python loads, undefined behaviour can be caught, but not accesses outside.
@@ -155,6 +174,11 @@ def compile_top(config: CoreConfig) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return path
+
+
+def open_top(config: CoreConfig) -> ctypes.CDLL:
+    """Return the library of a core, compiled if it is not there: ``egret_top_*`` of the harness, and the driver."""
+    return _load(compile_top(config))
 
 
 @functools.cache
@@ -179,7 +203,7 @@ class Device:
     """
 
     def __init__(self, config: CoreConfig, *, polls: int = POLLS):
-        self.library = _load(compile_top(config))
+        self.library = open_top(config)
         self._port, self.egret = Port(), Egret()
         self._image = np.zeros(0, np.uint32)
         self.library.egret_top_open(ctypes.byref(self._port))

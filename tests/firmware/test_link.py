@@ -113,7 +113,7 @@ def test_reset_takes_what_is_left():
 def test_identity_and_counters():
     link = Link(TwinPort(StepCore()))
     capacities = ("lanes", "cell_units", "layers", "queue_depth", "rows", "sources", "entries", "weight_bits", "y_bits",
-                  "value_bits", "acc_bits")  # fmt: skip
+                  "value_bits", "acc_bits", "gap_bits", "port_bits", "lists")  # fmt: skip
     assert link.identify() == Identity(1, 7, 0x12345678, {name: getattr(CONFIG, name) for name in capacities})
     assert link.counters() == {name: COUNTERS + number for name, number in counter_map(CONFIG).items()}
 
@@ -199,7 +199,7 @@ class TestSerialPort:
         class SerialException(OSError):
             pass
 
-        def refuse(name, baud):
+        def refuse(name, baud, write_timeout):
             raise SerialException("No such file")
 
         monkeypatch.setitem(sys.modules, "serial", SimpleNamespace(Serial=refuse, SerialException=SerialException))
@@ -211,7 +211,7 @@ class TestSerialPort:
         class Serial:
             """What pyserial's port does, with the device's twin at its other end."""
 
-            def __init__(self, name, baud):
+            def __init__(self, name, baud, write_timeout):
                 assert (name, baud) == ("/dev/some", 115200)
                 self._line = TwinPort(StepCore())
                 self._received = b"old"
