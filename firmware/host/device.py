@@ -70,6 +70,7 @@ class Device:
         self.core, self._close, self._place_lists, self._progress = core, close, place_lists, progress
         self._network: Network | None = None
         self._restored: list[tuple[int, int]] = []  # beats that go before the next step's
+        self._is_fresh = True  # the next step begins a sequence, whatever the core still shows of the last one
         try:
             self.identity: Identity = core.identify()
         except BaseException:
@@ -88,7 +89,7 @@ class Device:
         """
         network = read_network(image, lists, self.identity)
         self._network = None
-        self._restored.clear()
+        self._restored, self._is_fresh = [], True
         self.core.set_register("control")  # all outputs, not the largest alone
         with self._bar("loading", len(network.words)) as advance:
             self.core.load(network.words.tolist(), advance)
@@ -139,6 +140,7 @@ class Device:
                             f"step {number} has output {index} of {outputs.shape[1]}; load the network again"
                         )
                     outputs[number, index] = value
+                self._is_fresh = packet.ending
                 advance(1)
         return outputs
 
@@ -168,8 +170,10 @@ class Device:
         return steps
 
     def states(self) -> States:
-        """Return the states of all units, as the last step left them; 0 behind the end of a sequence."""
+        """Return the states that the next step finds: as the last step left them, 0 at the start of a sequence."""
         network = self.network
+        if self._is_fresh:
+            return network.split(np.zeros(len(network.address), np.int64))
         words = self.core.select("state_select", network.selections, "state_data")
         return network.split(np.array(words, np.int64).reshape(-1))
 
@@ -185,6 +189,7 @@ class Device:
         self.core.check_error()
         events = network.restore_events(states, self.identity.capacities["y_bits"])
         self._restored = [(BUS_RESTORE_FLAG | source, y) for source, y in events]
+        self._is_fresh = False
 
     def counters(self) -> dict[str, int]:
         """Return all counters by name (docs/interfaces.md); empty for a core without."""
@@ -208,7 +213,7 @@ class Device:
 
     def reset(self) -> None:
         """Forget the step under way, all states, counters and the error; keep the loaded network."""
-        self._restored = []
+        self._restored, self._is_fresh = [], True
         self.core.reset()
 
     def close(self) -> None:

@@ -27,7 +27,9 @@ MEMORY = 0x1000_0010  #: address of the first buffer; not that of a page, as a b
 WORD_MASK = 0xFFFFFFFF
 
 
-class _Beat(ctypes.Structure):
+class Beat(ctypes.Structure):
+    """A beat as the functions of the simulated top take it."""
+
     _fields_ = [
         ("index", ctypes.c_uint32), ("value", ctypes.c_uint32), ("last", ctypes.c_bool), ("user", ctypes.c_bool),
     ]  # fmt: skip
@@ -35,7 +37,7 @@ class _Beat(ctypes.Structure):
 
 _ACCESS: dict[str, tuple[Any, ...]] = {
     "read": (ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32)), "write": (ctypes.c_uint32, ctypes.c_uint32),
-    "send": (ctypes.POINTER(_Beat),), "take": (ctypes.POINTER(_Beat),),
+    "send": (ctypes.POINTER(Beat),), "take": (ctypes.POINTER(Beat),),
 }  # fmt: skip
 
 
@@ -165,7 +167,7 @@ class _SendChannel(_Channel):
             last = self._moved + 1 == len(self._beats)
             # The Subset Converter between DMA and core.
             user, copied = index >> USER_BIT & 1, index >> COPIED_BIT & 1
-            beat = _Beat(index & (WORD_MASK ^ 1 << USER_BIT) | copied << USER_BIT, value, last, bool(user))
+            beat = Beat(index & (WORD_MASK ^ 1 << USER_BIT) | copied << USER_BIT, value, last, bool(user))
             if not self._board.call("send", ctypes.byref(beat)):
                 return
             self._moved += 1
@@ -175,7 +177,7 @@ class _SendChannel(_Channel):
 
 class _TakeChannel(_Channel):
     def advance(self) -> None:
-        beat = _Beat()
+        beat = Beat()
         while self._beats is not None and self._board.call("take", ctypes.byref(beat)):
             if self._moved == len(self._beats):
                 raise RuntimeError("DMA Internal Error")  # the transfer is longer than its buffer
