@@ -71,7 +71,8 @@ class Identity:
     registers : version of the register map
     revision : of the datapath
     config_id : identity that images must be compiled for
-    capacities : ``lanes``, ``rows``, ``entries`` and the other parameters that are readable, by name
+    capacities : ``lanes``, ``rows``, ``entries`` and the other parameters that are readable, by name; ``gap_bits``,
+        ``lists`` and ``port_bits`` only of a core with lists in external memory
     """
 
     registers: int

@@ -17,7 +17,7 @@ from hw.errors import Error
 
 MAGIC = int.from_bytes(b"EGRT", "little")
 MAP_VERSION = 1  #: of the register map that this driver knows
-CAPACITIES = ("lanes", "rows", "entries", "widths", "lists")  #: registers whose fields are a configuration's parameters
+CAPACITIES = ("lanes", "rows", "entries", "widths")  #: registers whose fields are a configuration's parameters
 
 
 class Registers:
@@ -132,6 +132,9 @@ class Registers:
         capacities: dict[str, int] = {}
         for name in CAPACITIES:
             capacities |= self.register(name)
+        lists = self.register("lists")
+        if lists["gap_bits"]:
+            capacities |= lists
         config_id = self.register("config_id")["config_id"]
         return Identity(version["registers"], version["revision"], config_id, capacities)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from firmware.port import Identity
 from firmware.requester import LinkError
+from golden.beats import BEAT_BITS
 from golden.fanout import Capacity, Compiled, compile
 from golden.fixed import event_value
 from golden.image import ImageError, StreamedImage, lane_bits, parse
@@ -176,8 +177,9 @@ def compile_for(network: FixedNetwork, core: Identity) -> Compiled | CompiledStr
         "value_bits",
         "acc_bits",
     )
-    capacity = Capacity(
-        **{name: told[name] for name in names}, config_id=core.config_id, gap_bits=told["gap_bits"],
-        lists=told["lists"], beats_at_once=max(1, told["port_bits"] // 128),
-    )  # fmt: skip
-    return compile_streamed(network, capacity) if told["gap_bits"] else compile(network, capacity)
+    capacity = Capacity(**{name: told[name] for name in names}, config_id=core.config_id)
+    if "gap_bits" not in told:
+        return compile(network, capacity)
+    at_once = max(1, told["port_bits"] // BEAT_BITS)
+    streamed = replace(capacity, gap_bits=told["gap_bits"], lists=told["lists"], beats_at_once=at_once)
+    return compile_streamed(network, streamed)

@@ -46,6 +46,24 @@ class TestDma:
             "a step of 258 beats; the core's 256 sources have as many at most, send one event an input"
         )
 
+    @pytest.mark.parametrize("count", [1, 255, 256, 700])
+    def test_steps_of_many_outputs(self, board, device, count):
+        """More than a TAKE can count come in several, and none of the next step before."""
+        packets = [[(k, 1000 * step - k) for k in range(count)] for step in range(3)]
+        channel, waiting = board.dma.recvchannel, list(packets)
+
+        def transfer(buffer, start, nbytes):
+            beats = np.array(waiting.pop(0), np.int64).astype(np.uint32)
+            taken[: len(beats)] = beats
+            channel.transferred = beats.nbytes
+
+        taken = device.core._port._taken = np.zeros((1000, 2), np.uint32)
+        idle = SimpleNamespace(idle=True, transfer=lambda *_: None, wait=lambda: None)
+        device.core._port._send_channel = idle
+        device.core._port._take_channel = channel = SimpleNamespace(idle=True, transfer=transfer, wait=lambda: None)
+        done = device.core.run([Step([(0, 1)])] * 3)
+        assert [packet.events for packet in done] == packets
+
     def test_tuser_is_lost(self, board, device):
         device.load(words_for(device))
         send = board.dma.sendchannel.transfer

@@ -113,7 +113,7 @@ def test_reset_takes_what_is_left():
 def test_identity_and_counters():
     link = Link(TwinPort(StepCore()))
     capacities = ("lanes", "cell_units", "layers", "queue_depth", "rows", "sources", "entries", "weight_bits", "y_bits",
-                  "value_bits", "acc_bits", "gap_bits", "port_bits", "lists")  # fmt: skip
+                  "value_bits", "acc_bits")  # fmt: skip
     assert link.identify() == Identity(1, 7, 0x12345678, {name: getattr(CONFIG, name) for name in capacities})
     assert link.counters() == {name: COUNTERS + number for name, number in counter_map(CONFIG).items()}
 
