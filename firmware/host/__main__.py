@@ -92,10 +92,14 @@ def _open(options: argparse.Namespace, console: Console) -> Device:
             options.overlay, options.build, core=options.core, dma=options.dma, timeout=options.timeout, progress=True
         )
     from firmware.host.simulated import open_simulated  # a board's host needs no Verilator
+    from sim.verilate import SimulationError
 
     config = configure(DIGITS, options.lanes).config
-    with console.status("compiling egret.v (a minute or two, once)"):
-        return open_simulated(config, timeout=options.timeout, progress=True)
+    try:
+        with console.status("compiling egret.v (a minute or two, once)"):
+            return open_simulated(config, timeout=options.timeout, progress=True)
+    except SimulationError as error:
+        raise LinkError(str(error)) from None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
             done = run_digits(device, *work)
             console.print(classification(done) if options.command == "classify" else speed(done, device.identity))
             return 0 if done.exact else DIFFERENCE
-    except (LinkError, ValueError, RuntimeError) as error:
+    except (LinkError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
 

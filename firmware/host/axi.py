@@ -79,7 +79,7 @@ class AxiPort:
         self._packet_user = False
         self._lists: Any = None  # kept as long as the core reads it
         self._status_address = registers["status"].address
-        magic = int(mmio.read(registers["magic"].address))
+        magic = self._word(registers["magic"].address)
         if magic != MAGIC:
             raise MapError(
                 f"MAGIC reads {magic:#010x} where the register map has it, an Egret core's is {MAGIC:#010x}; take the "
@@ -119,12 +119,18 @@ class AxiPort:
         self._lists = buffer
         return buffer.device_address + skipped, 4 * len(words) // LIST_BEAT_BYTES
 
+    def _word(self, address: int) -> int:
+        try:
+            return int(self._mmio.read(address))
+        except OSError as error:
+            raise LinkError(f"the register at {address:#05x} cannot be read ({error}); open the device again") from None
+
     def _read_status(self) -> int:
-        return int(self._mmio.read(self._status_address)) & 0xFF
+        return self._word(self._status_address) & 0xFF
 
     def _fields(self, name: str) -> dict[str, int]:
         register = self._registers[name]
-        return register.split(int(self._mmio.read(register.address)))
+        return register.split(self._word(register.address))
 
     def _operation(self, operation: Write | Read | Send | Take) -> Result:
         if isinstance(operation, Write):

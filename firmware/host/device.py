@@ -131,8 +131,8 @@ class Device:
             for number, packet in enumerate(self.core.run(self._steps(values, ending))):
                 if packet.ending != ending[number]:
                     raise LinkError(
-                        f"step {number} was sent with TUSER {ending[number]:d} and came back with {packet.ending:d}; see "
-                        "how TUSER travels (docs/host.md), then reset"
+                        f"step {number} was sent with TUSER {ending[number]:d} and came back with {packet.ending:d}; "
+                        "see how TUSER travels (docs/host.md), then reset"
                     )
                 for index, value in packet.events:
                     if index >= outputs.shape[1]:

@@ -1,5 +1,7 @@
 """The host's driver does the same on every way to a core: each number is the integer oracle's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from firmware.host.simulated import open_simulated
 from firmware.port import CoreError, Step
 from golden.reference import Oracle
 from hw.build_folder import DIGITS
+from hw.bus.axi4stream import BUS_NULL_INDEX
 from hw.counters import counter_map
 from hw.errors import Error
 from tests.firmware.host_ports import CONFIG, STREAMED, open_way
@@ -100,7 +103,10 @@ def test_a_silent_step_behind_states_that_were_written(simulated):
     states = simulated.states()
     assert states.fires[0].any(), "nothing to restore"
     simulated.write_states(states)
+    requests, execute = [], simulated.core.execute
+    simulated.core.execute = lambda operations: requests.append(operations) or execute(operations)
     assert (simulated.run(inputs[2:, 0]) == trace.logits[2:, 0]).all()
+    assert requests[0][0].beats[-1] == (BUS_NULL_INDEX, 0), "a beat that restores must not end a step"
 
 
 def test_a_reset_forgets(device):
@@ -117,6 +123,15 @@ def test_a_reset_forgets(device):
     assert (device.run(inputs) == wanted).all()
     assert not device.states().h[0].any(), "behind the end of a sequence"
     assert device.error is None and device.counters()["steps"] == len(inputs)
+
+
+def test_a_largest_output_below_0(simulated):
+    network, vectors = shipped.read_vectors("readout")
+    below = replace(network, readout=replace(network.readout, bias=network.readout.bias - 20_000))
+    simulated.load(compile_for(below, simulated.identity).words)
+    outputs = simulated.run(vectors.inputs, vectors.ends)
+    assert (outputs == vectors.outputs - 20_000).all()
+    assert simulated.best == (int(outputs[-1].argmax()), int(outputs[-1].max())) and outputs[-1].max() < 0
 
 
 def test_no_steps(simulated):

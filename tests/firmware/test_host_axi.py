@@ -160,6 +160,11 @@ class TestMaps:
             LinkError, Core(port, described() | {"none": described()["lists"]}).select, "magic", [1], "none"
         ) == ("the registers magic and none refused an access; see docs/registers.md")
 
+    def test_behind_the_end(self, device, board):
+        board.close()
+        told = "the register at 0x024 cannot be read (the simulation has ended); open the device again"
+        assert said(LinkError, device.clear_counters) == told
+
 
 class TestOverlays:
     def test_without_pynq(self, monkeypatch, tmp_path):

@@ -1,5 +1,7 @@
 """python -m firmware.host: tables, and statuses 0, 1 and 2."""
 
+import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +61,20 @@ def test_a_serial_port(capsys):
         assert command.main(["selftest", "--port", name]) == 0
         assert command.main(["classify", "--port", name, "--images", "2"]) == 0
     assert "397" in capsys.readouterr().out
+
+
+def test_the_guide(tmp_path, capsys):
+    """docs/host.md: its block of Python runs as it stands, but for the port and the folder."""
+    guide = (Path(__file__).parents[2] / "docs" / "host.md").read_text()
+    block = guide.split("## From Python\n\n", 1)[1].split("\n\n|", 1)[0]
+    network, wanted = vectors.read_vectors("readout")
+    CONFIG.compile(network).words.astype("<u4").tofile(tmp_path / "image.bin")
+    with serial_device(CONFIG) as name:
+        code = textwrap.dedent(block).replace("/dev/ttyUSB0", name).replace("build/digits", str(tmp_path))
+        found = {"inputs": wanted.inputs}
+        exec(code, found)
+    assert (found["outputs"][:6] == wanted.outputs[:6]).all(), "the first sequence, which the guide's goes beyond"
+    assert "'lanes': 4" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
