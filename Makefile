@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 CODE := golden hw sim firmware formal tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-lm test formal lint bench clean
+.PHONY: help demo demo-lm test fuzz formal lint bench registers clean
 
 help: ## List what can be made.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/base ## Run handwritten digits through the simulated core; IMAGES=20 is a short form.
 	$(BIN)/python -m sim.demo --images $(IMAGES)
@@ -21,6 +21,9 @@ demo-lm: $(VENV)/base ## Let the simulated core continue a line that you type; M
 
 test: $(VENV)/test ## Run every test.
 	$(BIN)/python -m pytest -n 2
+
+fuzz: $(VENV)/test ## Fuzz the C driver and the host link with 12 million inputs.
+	$(BIN)/python -m tests.firmware.fuzz
 
 formal: $(VENV)/test ## Prove properties of the hardware.
 	$(BIN)/python -m formal
@@ -32,6 +35,11 @@ lint: $(VENV)/test ## Check style and types.
 
 bench: $(VENV)/base ## Measure lane efficiency against the bars.
 	$(BIN)/python -m sim.bench
+
+# gnu99: later standards have it include assert.h, which a compiler for bare metal lacks.
+registers: $(VENV)/test ## Write the registers' page and C header from their description.
+	$(BIN)/peakrdl markdown hw/registers.rdl -o docs/registers.md
+	$(BIN)/peakrdl c-header hw/registers.rdl --std gnu99 -o firmware/driver/egret_registers.h
 
 clean: ## Remove what was built, but not .venv.
 	rm -rf build

@@ -19,11 +19,12 @@ DRIVER = Path(__file__).parent / "driver"
 LIMIT = 8192  #: bytes of code
 COMPILER = (sys.executable, "-m", "ziglang", "cc")
 FLAGS = (
-    "-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+relax", "-mabi=ilp32", "-std=c11", "-Os",
-    "-ffreestanding", "-fno-stack-protector", "-fno-sanitize=all", "-fno-asynchronous-unwind-tables",
+    "-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+relax", "-mabi=ilp32", "-Os", "-ffreestanding",
+    "-fno-stack-protector", "-fno-sanitize=all", "-fno-asynchronous-unwind-tables",
     "-fno-unwind-tables", "-g0",
 )  # fmt: skip
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic")
+#: What the driver compiles with everywhere.
+STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic")
 #: What a C compiler takes for granted on a CPU that does not multiply; the driver needs nothing else.
 SUPPORT = """
 #define SUPPORT __attribute__((section(".support")))
@@ -56,7 +57,7 @@ def measure() -> tuple[dict[str, int], dict[str, int]]:
         files, objects = {}, []
         for source in sorted(DRIVER.glob("*.c")):
             objects.append(work / f"{source.stem}.o")
-            _run([*FLAGS, *WARNINGS, "-c", str(source), "-o", str(objects[-1])])
+            _run([*FLAGS, *STRICT, "-c", str(source), "-o", str(objects[-1])])
             files[source.name] = section_sizes(objects[-1].read_bytes())[".text"]
         linked = work / "driver.elf"
         _run([

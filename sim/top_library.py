@@ -23,22 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
+from firmware.driver_size import DRIVER, STRICT
 from hw.bus.registers import DESCRIPTION
 from hw.config import CoreConfig
 from hw.emit import emit
 from hw.top import Top
-from sim.verilate import CACHE, CONTRACT, FLAGS, FOLDERS, ROOT, TOOLS, SimulationError, verilator_command
+from sim.verilate import CACHE, CONTRACT, FLAGS, FOLDERS, TOOLS, SimulationError, verilator_command
 
-DRIVER = ROOT / "firmware" / "driver"
 HARNESS = Path(__file__).parent / "harness" / "top.cpp"
-STRICT = (
-    "-std=c11",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Werror",
-    "-pedantic",
-)  #: flags that the driver compiles with
 GOES_ON, ENDS_STEP, ENDS_SEQUENCE = range(3)  #: ``enum egret_mark``
 NULL_INDEX = 0xFFFFFFFF
 POLLS = 10_000
@@ -121,9 +113,8 @@ def _identity(config: CoreConfig) -> str:
 def _run(command: Sequence[str], environment: dict[str, str]) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise SimulationError(
-            f"{Path(command[0]).name} could not build the model; it said:\n{done.stdout}{done.stderr}"
-        )
+        tool = Path(command[0]).name
+        raise SimulationError(f"{tool} could not build the model; it said:\n{done.stdout}{done.stderr}")
 
 
 def compile_top(config: CoreConfig) -> Path:
@@ -142,19 +133,10 @@ def compile_top(config: CoreConfig) -> Path:
         model = work / "model"
         flags = [flag for flag in FLAGS if flag != "--exe"]
         _run(
-            [
-                *command,
-                *flags,
-                "-CFLAGS",
-                "-fPIC",
-                "--top-module",
-                "egret",
-                "--Mdir",
-                str(model),
-                str(work / "egret.v"),
-            ],
+            [*command, *flags, "-CFLAGS", "-fPIC", "--top-module", "egret", "--Mdir", str(model),
+             str(work / "egret.v")],
             environment,
-        )
+        )  # fmt: skip
         # As part of a library that Python loads, undefined behaviour can be caught, but not accesses outside.
         for source in driver_sources():
             _run(
@@ -192,7 +174,7 @@ def _load(path: Path) -> ctypes.CDLL:
 class Device:
     """A simulated core behind the C driver.
 
-    ``egret`` is the driver's own description of core and network.
+    ``egret`` is the driver's own description of core and network, ``image`` the image that it is told is loaded.
 
     Raises
     ------
@@ -205,7 +187,7 @@ class Device:
     def __init__(self, config: CoreConfig, *, polls: int = POLLS):
         self.library = open_top(config)
         self._port, self.egret = Port(), Egret()
-        self._image = np.zeros(0, np.uint32)
+        self.image = np.zeros(0, np.uint32)
         self.library.egret_top_open(ctypes.byref(self._port))
         try:
             self.call("egret_init", ctypes.byref(self._port), ctypes.c_uint32(polls))
@@ -221,35 +203,39 @@ class Device:
 
     def load(self, words: np.ndarray) -> None:
         """Load a memory image, uint32 (words,)."""
-        self._image = np.ascontiguousarray(words, np.uint32)
-        self.call("egret_load", *self._image_arguments(), None)
+        self.image = np.ascontiguousarray(words, np.uint32)
+        self.call("egret_load", *self.array(self.image), None)
 
     def set_lists(self, base: int, content: bytes) -> None:
         """Put lists into external memory, which is as large as they are, and tell the core."""
+        self.fill(base, content)
+        self.call("egret_set_window", ctypes.c_uint32(base), ctypes.c_uint32(len(content) // 16))
+
+    def fill(self, base: int, content: bytes) -> None:
+        """Give external memory its content; what lies outside answers with an error."""
         self.library.egret_top_fill(
             ctypes.byref(self._port), ctypes.c_uint32(base), content, ctypes.c_size_t(len(content))
         )
-        self.call("egret_set_window", ctypes.c_uint32(base), ctypes.c_uint32(len(content) // 16))
 
     def run_step(self, events: Sequence[tuple[int, int]], mark: int) -> tuple[np.ndarray, StepFound]:
         """Run a step of events (index, value); return its outputs, int32 (outputs,), and what the driver says of it."""
         outputs = np.full(self.egret.network.outputs, -1, np.int32)
         found = StepFound()
         self.call(
-            "egret_run_step", (Event * len(events))(*events), ctypes.c_size_t(len(events)), mark,
-            outputs.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(len(outputs)), ctypes.byref(found),
+            "egret_run_step", self.events(events), ctypes.c_size_t(len(events)), mark, *self.array(outputs),
+            ctypes.byref(found),
         )  # fmt: skip
         return outputs, found
 
     def states(self) -> np.ndarray:
         """Return all states, :data:`STATE` (units,)."""
         states = np.zeros(self.egret.network.units, STATE)
-        self.call("egret_read_states", *self._image_arguments(), *_array(states))
+        self.call("egret_read_states", *self.array(self.image), *self.array(states))
         return states
 
     def restore(self, states: np.ndarray) -> None:
         """Restore all states."""
-        self.call("egret_restore_states", *self._image_arguments(), *_array(states))
+        self.call("egret_restore_states", *self.array(self.image), *self.array(states))
 
     def best(self) -> tuple[int, int]:
         """Return index and value of the largest output."""
@@ -270,6 +256,16 @@ class Device:
         self.call("egret_read_fault", ctypes.byref(fault))
         return fault.error, fault.detail
 
+    @staticmethod
+    def events(events: Sequence[tuple[int, int]]) -> ctypes.Array[Event]:
+        """Return events (index, value) as a function of the driver takes them."""
+        return (Event * len(events))(*events)
+
+    @staticmethod
+    def array(array: np.ndarray) -> tuple[object, object]:
+        """Return an array as a function of the driver takes it: pointer and length."""
+        return array.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(len(array))
+
     @property
     def interrupt(self) -> bool:
         """Whether the interrupt line is high."""
@@ -278,9 +274,6 @@ class Device:
     @property
     def cycles(self) -> int:
         return int(self.library.egret_top_cycles(ctypes.byref(self._port)))
-
-    def _image_arguments(self) -> tuple[object, object]:
-        return _array(self._image)
 
     def close(self) -> None:
         """End the simulation."""
@@ -293,8 +286,3 @@ class Device:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _array(array: np.ndarray) -> tuple[object, object]:
-    """Return an array as a function of the driver takes it: pointer and length."""
-    return array.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(len(array))

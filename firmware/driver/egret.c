@@ -48,7 +48,8 @@ static enum egret_result read_core(struct egret *egret)
     while (1u << core->lane_bits < lanes_per_cell)
         core->lane_bits++;
     bool has_addresses = core->rows << core->lane_bits <= EGRET_MASK(STATE_SELECT, UNIT) + 1;
-    bool has_widths = core->value_bits <= 32 && core->y_bits >= 1 && core->y_bits <= 16 && core->y_bits < core->value_bits;
+    bool has_widths = core->value_bits <= 32 && core->y_bits >= 1 && core->y_bits <= 16 &&
+                      core->y_bits < core->value_bits;
     return shared == core->lanes && has_addresses && has_widths ? EGRET_OK : EGRET_CORE;
 }
 

@@ -1,8 +1,8 @@
 /* Driver of an Egret core: load a network, run steps, read results, states and counters.
  *
- * C11, freestanding: no allocation, no global state, no library. A core may be behind AXI4-Lite, Wishbone or a serial
- * line; four functions of the caller reach it (struct egret_port). Guide: docs/driver.md; registers:
- * docs/registers.md.
+ * C11, freestanding, int of 32 bits: no allocation, no global state, no library. A core may be behind AXI4-Lite,
+ * Wishbone or a serial line; four functions of the caller reach it (struct egret_port). Guide: docs/driver.md;
+ * registers: docs/registers.md.
  *
  * Rules:
  *  1. Every function returns an enum egret_result, and does nothing that it can refuse beforehand.
@@ -11,8 +11,7 @@
  *     EGRET_TIMEOUT.
  *  3. Images, events and what the hardware layer returns are not trusted. Pointers and sizes of the caller's arrays
  *     are.
- *  4. A struct egret is used by one thread. An interrupt handler may call the functions that say so, which take
- *     it as const and write registers of their own only. */
+ *  4. A struct egret is used by one thread. An interrupt handler may call the functions that say so. */
 #ifndef EGRET_H
 #define EGRET_H
 

@@ -2,15 +2,16 @@
 #include "egret_reader.h"
 
 enum { STATE_BITS = 16, STATE_WORDS = 3 }; /* of h; of a STATE record */
+
+#define RESTORES 0x80000000u /* of a beat's index: it restores what the source sent last */
+#define STATE_HEADER ((uint32_t)EGRET_RECORD_STATE << 24 | 1u)
+
 /* Where a unit is, and what belongs to it. */
 struct unit {
     uint32_t cell, address; /* cell unit, and address there */
     uint32_t number;        /* from 0, of all layers */
     int32_t threshold;      /* Q0.15 */
 };
-
-#define RESTORES 0x80000000u       /* of a beat's index: it restores what the source sent last */
-#define STATE_HEADER ((uint32_t)EGRET_RECORD_STATE << 24 | 1u)
 
 static enum egret_result read_state(const struct egret *egret, const struct unit *unit, struct egret_state *state)
 {

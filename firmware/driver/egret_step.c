@@ -108,8 +108,8 @@ enum egret_result egret_run_step(struct egret *egret, const struct egret_event *
     enum egret_result sending = EGRET_WAIT;
     size_t sent = 0;
     for (uint32_t polls = egret->polls;;) {
-        /* The core may take no more events before its results are taken. These come first: before there can be any, it is
-         * found out whether there is a place for them. */
+        /* The core may take no more events before its results are taken. These come first: while there are none yet, it
+         * is found out whether there is a place for them. */
         uint32_t received_before = egret->received;
         size_t sent_before = sent;
         enum egret_result result = egret_receive(egret, outputs, size, step);

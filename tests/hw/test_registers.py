@@ -4,6 +4,7 @@ import random
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cocotb
 import pytest
@@ -294,9 +295,15 @@ def test_documentation_is_current(tmp_path):
     command = [sys.executable, "-m", "peakrdl", "markdown", "hw/registers.rdl", "-o", str(tmp_path / "registers.md")]
     subprocess.run(command, cwd=ROOT, check=True)
     current = (tmp_path / "registers.md").read_text()
-    assert (ROOT / "docs" / "registers.md").read_text() == current, (
-        "make it again: peakrdl markdown hw/registers.rdl -o docs/registers.md"
-    )
+    assert (ROOT / "docs" / "registers.md").read_text() == current, "make it again: make registers"
+
+
+def test_c_header_is_current(tmp_path):
+    path = "firmware/driver/egret_registers.h"
+    command = ["c-header", "hw/registers.rdl", "--std", "gnu99", "-o", str(tmp_path / Path(path).name)]
+    subprocess.run([sys.executable, "-m", "peakrdl", *command], cwd=ROOT, check=True)
+    current = (tmp_path / Path(path).name).read_text()
+    assert (ROOT / path).read_text() == current, "make it again: make registers"
 
 
 @pytest.mark.parametrize(

@@ -306,6 +306,160 @@ static void test_ranges(const struct file *file)
     free(words);
 }
 
+/* Runs in other records than usual: split anywhere, but no list in two, is right; several runs in one record is not. */
+static void test_splits(const struct file *file)
+{
+    struct bench bench;
+    size_t records[RECORDS_MAX], count = find_records(file, records);
+    open_bench(&bench, file);
+    uint32_t *words = malloc((file->count + 2) * sizeof *words);
+    CHECK(words);
+    for (size_t record = 0; record + 1 < count; record++) {
+        const size_t at = records[record], next = records[record + 1];
+        const uint32_t header = file->words[at], length = header & 0xFFFF, is_directory = header >> 24 == 4;
+        for (uint32_t first = 1; first < length && first < 5; first++) {
+            memcpy(words, file->words, file->count * sizeof *words);
+            words[at] = header - length + first;
+            words[at + 2 + first] = header - first;
+            words[at + 3 + first] = file->words[at + 1] + (first >> is_directory);
+            memcpy(words + at + 4 + first, file->words + at + 2 + first, (file->count - at - 2 - first) * sizeof *words);
+            enum egret_result wanted = is_directory && first & 1 ? EGRET_IMAGE_RECORD : EGRET_OK;
+            CHECK(check_with_crc(&bench, words, file->count + 2) == wanted);
+        }
+        if (record + 2 < count) {
+            const uint32_t more = file->words[next] & 0xFFFF;
+            memcpy(words, file->words, next * sizeof *words);
+            words[at] += more;
+            memcpy(words + next, file->words + next + 2, (file->count - next - 2) * sizeof *words);
+            CHECK(check_with_crc(&bench, words, file->count - 2) == EGRET_IMAGE_RECORD);
+        }
+    }
+    free(words);
+}
+
+/* A core that is as large as the network, and one that is smaller by one. */
+static void test_capacities(const struct file *file)
+{
+    struct bench bench;
+    struct egret_network network;
+    size_t records[RECORDS_MAX], count = find_records(file, records);
+    uint32_t entries = 0;
+    for (size_t k = 0; k < count; k++) {
+        uint32_t length = file->words[records[k]] & 0xFFFF;
+        entries = file->words[records[k]] >> 24 == 5 && length > entries ? length : entries;
+    }
+    open_bench(&bench, file);
+    struct egret_core *core = &bench.egret.core;
+    CHECK(egret_check_image(core, file->words, file->count, &network, NULL) == EGRET_OK);
+    const struct egret_core whole = *core;
+    const uint32_t sources = network.inputs + network.units;
+    const uint32_t lists = sources - (core->lists && file->words[records[1] + 2 + 6] ? network.inputs : 0);
+    for (uint32_t less = 0; less < 2; less++) {
+        const enum egret_result wanted = less ? EGRET_IMAGE_RANGE : EGRET_OK;
+        *core = whole, core->rows = network.rows - less;
+        CHECK(check(&bench, file->words, file->count) == wanted);
+        *core = whole, core->sources = sources - less;
+        CHECK(check(&bench, file->words, file->count) == wanted);
+        *core = whole, core->layers = (uint8_t)(network.layers - less);
+        CHECK(check(&bench, file->words, file->count) == wanted);
+        *core = whole;
+        if (core->lists)
+            core->lists = lists - less;
+        else
+            core->entries = entries - less;
+        CHECK(check(&bench, file->words, file->count) == wanted);
+    }
+}
+
+/* Units where there is no lane, or that are no unit of their layer; layers that begin elsewhere. */
+static void test_places(const struct file *file)
+{
+    struct bench bench;
+    struct egret_network network;
+    size_t records[RECORDS_MAX], count = find_records(file, records);
+    open_bench(&bench, file);
+    const struct egret_core *core = &bench.egret.core;
+    CHECK(egret_check_image(core, file->words, file->count, &network, NULL) == EGRET_OK);
+    uint32_t *words = copy_of(file);
+    const struct egret_layer *layer = network.layer;
+    const uint32_t lanes = 1u << core->lane_bits;
+    for (size_t k = 0; k < count; k++) {
+        uint32_t *data = &words[records[k] + 2];
+        if (words[records[k]] >> 24 == 4 && core->lists) {
+            uint32_t *last = data + (words[records[k]] & 0xFFFF) - 1;
+            CHECK(check_with_crc(&bench, words, file->count) == EGRET_OK);
+            expect(&bench, words, file->count, (size_t)(last - words), 4096, EGRET_IMAGE_RANGE);
+            expect(&bench, words, file->count, (size_t)(last - words), *last == 4095 ? 4094 : 4095, EGRET_OK);
+        }
+        if (words[records[k]] >> 24 != 6)
+            continue;
+        for (uint32_t lane = core->lanes_per_cell; lane < lanes; lane++) {
+            uint32_t before[2] = {data[0], data[lane]}; /* of the first row, which is one of units */
+            CHECK(before[0] & 0x8000 && !(before[1] & 0x8000));
+            data[0] = before[1], data[lane] = before[0];
+            CHECK(check_with_crc(&bench, words, file->count) == EGRET_IMAGE_RANGE);
+            data[0] = before[0], data[lane] = before[1];
+        }
+        const size_t first = records[k] + 2;
+        const uint32_t end = (uint32_t)layer->source + layer->units;
+        expect(&bench, words, file->count, first, (words[first] & 0xFFFF) | end << 16, EGRET_IMAGE_RANGE);
+        expect(&bench, words, file->count, first, (words[first] & 0xFFFF) | (layer->source - 1u) << 16, EGRET_IMAGE_RANGE);
+    }
+    /* All of the first layer one source further, its units, too. */
+    if (network.layers > 1 + network.readout) {
+        for (size_t k = 0; k < count; k++) {
+            uint32_t kind = words[records[k]] >> 24, *data = &words[records[k] + 2];
+            if (kind == 3 && (words[records[k]] >> 16 & 0xFF) == 0)
+                data[2]++;
+            for (uint32_t address = 0; kind == 6 && address < layer->rows * lanes; address++)
+                data[address] += data[address] & 0x8000 ? 1u << 16 : 0;
+        }
+        CHECK(check_with_crc(&bench, words, file->count) == EGRET_IMAGE_RANGE);
+    }
+    free(words);
+}
+
+static uint32_t *put_record(uint32_t *at, uint32_t kind, uint32_t select, const uint32_t *data, uint32_t count)
+{
+    *at++ = kind << 24 | select << 16 | count;
+    *at++ = 0;
+    for (uint32_t k = 0; k < count; k++)
+        *at++ = data ? data[k] : 0;
+    return at;
+}
+
+/* A network of one input and one output, with one unit in between, or with none, which is nothing that a core can run. */
+static void test_readout_alone(const struct file *file)
+{
+    struct bench bench;
+    uint32_t words[512], units[64];
+    open_bench(&bench, file);
+    const struct egret_core *core = &bench.egret.core;
+    const uint32_t lanes = 1u << core->lane_bits;
+    for (uint32_t egru = 0; !core->lists && egru < 2; egru++) {
+        const uint32_t begin[] = {0x54524745, 1, core->config_id, 8}, sources = 1 + egru, rows = 1 + egru;
+        const uint32_t network[] = {1, rows, 1, rows, egru, 1};
+        uint32_t *at = put_record(words, 1, 0, begin, 4);
+        at = put_record(at, 2, 0, network, 6);
+        for (uint32_t l = 0; l < rows; l++) {
+            const uint32_t layer[] = {l | 1u << 16, 0, (1 + l) | 1u << 16};
+            at = put_record(at, 3, l, layer, 3);
+        }
+        for (uint32_t lane = 0; lane < core->lanes; lane++)
+            at = put_record(at, 4, lane, NULL, 2 * sources);
+        for (uint32_t cell = 0; cell < core->cell_units; cell++) {
+            memset(units, 0, sizeof units);
+            for (uint32_t row = 0; cell == 0 && row < rows; row++)
+                units[row * lanes] = 0x8000u | (uint32_t)(row < egru) << 16; /* its source, or output 0 */
+            at = put_record(at, 6, cell, units, rows * lanes);
+            for (uint32_t gate = 0; gate < 4; gate++)
+                at = put_record(at, 8 + gate, cell, NULL, rows * lanes);
+        }
+        at = put_record(at, 15, 0, NULL, 1);
+        CHECK(check_with_crc(&bench, words, (size_t)(at - words)) == (egru ? EGRET_OK : EGRET_IMAGE_RANGE));
+    }
+}
+
 /* ---- Loading ----------------------------------------------------------------------------------------------------- */
 
 static void test_load(const struct file *file)
@@ -595,6 +749,7 @@ static void test_states(const struct file *file)
     for (size_t at = egret->network.units_at; at < file->count; at++) {
         uint32_t before = words[at];
         words[at] = ~before;
+        CHECK(egret_reset(egret) == EGRET_OK);
         result = egret_read_states(egret, words, file->count, read, count);
         CHECK(result == EGRET_OK || result == EGRET_IMAGE_OTHER);
         result = egret_restore_states(egret, words, file->count, states, count);
@@ -737,6 +892,10 @@ int main(int argc, char **argv)
         test_damage(&files[k]);
         test_records(&files[k]);
         test_ranges(&files[k]);
+        test_splits(&files[k]);
+        test_capacities(&files[k]);
+        test_places(&files[k]);
+        test_readout_alone(&files[k]);
         test_load(&files[k]);
         test_events(&files[k]);
         test_results(&files[k]);
