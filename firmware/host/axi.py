@@ -4,7 +4,8 @@ Objects of these shapes are enough; :mod:`pynq` itself is imported by :func:`fir
 
     mmio.read(offset) -> int                   mmio.write(offset, word)
     allocate(shape, dtype) -> numpy.ndarray    whose ``device_address`` is that on the bus, with ``flush()``
-    dma.sendchannel, dma.recvchannel           ``transfer(array, start, nbytes)``, ``idle``, ``wait()``, ``transferred``
+    dma.sendchannel, dma.recvchannel           ``transfer(array, start, nbytes)``, ``idle``, ``error``, ``wait()``,
+                                               then ``transferred``
 
 A DMA has TLAST but no TUSER. It travels in bit 30 of a beat's index instead, which is a copy of bit 29 in every index
 that there is; two Subset Converters between DMA and core take it out and put it in (docs/host.md).
@@ -216,10 +217,10 @@ class AxiPort:
         """Return whether a transfer has ended, after waiting ``patience`` seconds at most."""
         deadline = time.monotonic() + patience
         try:
-            while not channel.idle:
+            while not (channel.idle or channel.error):
                 if time.monotonic() >= deadline:
                     return False
-            channel.wait()  # of a transfer that has ended: checks it, and lets the processor see its data
+            channel.wait()  # for nothing any more: it checks the transfer, and lets the processor see its data
         except RuntimeError as error:
             raise LinkError(f"the DMA failed ({error}); load the overlay again") from None
         return True

@@ -152,11 +152,13 @@ class Device:
         limit = 1 << (bits - 1)
         if array.size and not -limit <= int(array.min()) <= int(array.max()) < limit:
             raise ValueError(f"inputs are from {array.min()} to {array.max()}; the core takes {-limit} to {limit - 1}")
-        ending = np.zeros(len(array), bool)
-        if np.ndim(ends):
-            ending[:] = np.asarray(ends, bool)
-        elif len(array):
-            ending[-1] = bool(ends)
+        ending = np.asarray(ends, bool)
+        if not ending.ndim:
+            ending = (np.arange(len(array)) == len(array) - 1) & ending
+        if ending.shape != (len(array),):
+            raise ValueError(
+                f"ends have shape {ending.shape}; give one for each of {len(array)} steps, or one for the last"
+            )
         return array.astype(np.int64), ending
 
     def _steps(self, values: NDArray[np.int64], ending: NDArray[np.bool_]) -> list[Step]:

@@ -137,13 +137,14 @@ class _Channel:
         self._board = board
         self._beats: NDArray[np.uint32] | None = None  # of the transfer under way
         self._moved = self.transferred = 0
+        self.error = False
 
     def transfer(self, buffer: NDArray[np.uint32], start: int = 0, nbytes: int = 0) -> None:
         """Begin a transfer between the bus and a part of a buffer, uint32 (beats, 2)."""
         if self._beats is not None:
             raise RuntimeError("DMA channel not idle")
         self._beats = buffer.reshape(-1, 2)[start // BEAT_BYTES : (start + nbytes) // BEAT_BYTES]
-        self._moved = self.transferred = 0
+        self._moved = 0
 
     @property
     def idle(self) -> bool:
@@ -154,10 +155,9 @@ class _Channel:
     def wait(self) -> None:
         """Wait for the end of the transfer."""
         while not self.idle:
-            pass
-
-    def _end(self) -> None:
-        self.transferred, self._beats = BEAT_BYTES * self._moved, None
+            if self.error:
+                raise RuntimeError("DMA Internal Error")
+        self.transferred = BEAT_BYTES * self._moved
 
 
 class _SendChannel(_Channel):
@@ -172,7 +172,7 @@ class _SendChannel(_Channel):
                 return
             self._moved += 1
             if last:
-                self._end()
+                self._beats = None
 
 
 class _TakeChannel(_Channel):
@@ -180,12 +180,13 @@ class _TakeChannel(_Channel):
         beat = Beat()
         while self._beats is not None and self._board.call("take", ctypes.byref(beat)):
             if self._moved == len(self._beats):
-                raise RuntimeError("DMA Internal Error")  # the transfer is longer than its buffer
+                self.error = True  # more than the buffer holds
+                return
             # The Subset Converter between core and DMA.
             self._beats[self._moved] = beat.index & (WORD_MASK ^ 1 << USER_BIT) | beat.user << USER_BIT, beat.value
             self._moved += 1
             if beat.last:
-                self._end()
+                self._beats = None
 
 
 def open_simulated(config: CoreConfig, *, timeout: float = TIMEOUT, progress: bool = False) -> Device:

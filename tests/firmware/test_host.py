@@ -11,12 +11,13 @@ from firmware.host.network import States, compile_for
 from firmware.host.selftest import as_table, self_test
 from firmware.host.simulated import open_simulated
 from firmware.port import CoreError, Step
+from golden.fanout import required
 from golden.reference import Oracle
 from hw.build_folder import DIGITS
 from hw.bus.axi4stream import BUS_NULL_INDEX
 from hw.counters import counter_map
 from hw.errors import Error
-from tests.firmware.host_ports import CONFIG, STREAMED, open_way
+from tests.firmware.host_ports import COMPACT, CONFIG, STREAMED, open_way
 from tests.hw.oracle import draw_case, expect
 from tests.networks import random_fixed_network, random_inputs
 
@@ -147,6 +148,23 @@ def test_lists_in_external_memory():
         assert device.error is None
 
 
+def test_a_compact_core():
+    """It has no counters, so there are fewer numbers to compare."""
+    with open_simulated(COMPACT) as device:
+        compared = self_test(device)
+        assert sum(row.compared for row in compared) == COMPARED - 12 and not any(row.differ for row in compared)
+        assert device.counters() == {}
+        done = run_digits(device, *_tiny_digits())
+        assert done.exact and "without counters" in "".join(map(str, speed(done, device.identity).columns[1].cells))
+
+
+def _tiny_digits():
+    """A network that small cores hold, and digits for it."""
+    _, inputs = read_digits(DIGITS, 1)
+    drawn = random_fixed_network(np.random.default_rng(8), inputs=8, layers=[10], outputs=10, weight_density=0.3)
+    return drawn, inputs
+
+
 @pytest.mark.parametrize(
     "field", ["inputs", "outputs", "events", "macs", "h", "fires", "best"], ids=lambda field: f"a_bit_of_{field}"
 )
@@ -168,6 +186,16 @@ def test_vectors_are_those_of_their_command(tmp_path):
     assert shipped.main([str(tmp_path)]) == 0
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert written == {path.name: path.read_bytes() for path in shipped.FOLDER.iterdir()}
+
+
+def test_vectors_fit_small_cores():
+    """As docs/host.md says."""
+    needs = [required(shipped.read_vectors(name)[0], 1) for name in shipped.SHAPES]
+    most = {key: max(need[key] for need in needs) for key in needs[0]}
+    assert most == {
+        "entries": 781, "lanes": 1, "rows": 25, "sources": 32, "layers": 2, "weight_bits": 4, "y_bits": 8, "value_bits": 9,
+        "acc_bits": 16,
+    }  # fmt: skip
 
 
 def test_vectors_that_are_damaged(tmp_path):

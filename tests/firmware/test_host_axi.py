@@ -40,6 +40,14 @@ class TestDma:
             "the DMA failed (DMA Slave Error); load the overlay again"
         )
 
+    def test_fails_by_itself(self, device):
+        """More comes than its buffer holds; it stops, and is never idle."""
+        device.load(words_for(device))
+        device.core._port._taken = device.core._port._taken[:2]
+        assert said(LinkError, device.run, np.ones((1, 12), int)) == (
+            "the DMA failed (DMA Internal Error); load the overlay again"
+        )
+
     def test_a_step_larger_than_any(self, device):
         device.load(words_for(device))
         assert said(LinkError, device.core.send, Step([(0, 1)] * 258)) == (

@@ -111,7 +111,9 @@ class TestInputs:
 
     def test_more_ends_than_steps(self, device):
         device.load(words_for(device))
-        assert "broadcast" in said(ValueError, device.run, np.zeros((2, 12), int), [True] * 3)
+        assert said(ValueError, device.run, np.zeros((2, 12), int), [True] * 3) == (
+            "ends have shape (3,); give one for each of 2 steps, or one for the last"
+        )
 
 
 class TestTimeouts:
