@@ -193,8 +193,8 @@ def test_vectors_fit_small_cores():
     needs = [required(shipped.read_vectors(name)[0], 1) for name in shipped.SHAPES]
     most = {key: max(need[key] for need in needs) for key in needs[0]}
     assert most == {
-        "entries": 781, "lanes": 1, "rows": 25, "sources": 32, "layers": 2, "weight_bits": 4, "y_bits": 8, "value_bits": 9,
-        "acc_bits": 16,
+        "entries": 781, "lanes": 1, "rows": 25, "sources": 32, "layers": 2, "weight_bits": 4, "y_bits": 8,
+        "value_bits": 9, "acc_bits": 16,
     }  # fmt: skip
 
 
