@@ -12,6 +12,10 @@ class LinkError(Exception):
     """The device does not answer, or the core refused something; one sentence that says what to do."""
 
 
+class NoAnswerError(LinkError):
+    """Nothing answers: the line is silent, or all that comes is noise."""
+
+
 class Transport(Protocol):
     """A line of bytes in both directions."""
 
@@ -41,7 +45,7 @@ class Requester:
 
     Raises
     ------
-    LinkError
+    NoAnswerError
         If nothing answers.
     """
 
@@ -63,9 +67,13 @@ class Requester:
                 self._sequence = self._sequence % (framing.SEQUENCES - 1) + 1
                 self.status, self.capacity = reply.status, reply.capacity
                 return decode_results(operations, reply.words)
-        raise LinkError(
+        raise NoAnswerError(
             f"no answer to {self._attempts} requests; check the port, the baud rate, and that the device is configured"
         )
+
+    def forget(self) -> bool:
+        """Return whether beats go on coming behind a reset: not those of the one that the device keeps."""
+        return False
 
     def _await_reply(self) -> framing.Reply | None:
         """Return the reply with the right number, or None after a silence or too much else."""

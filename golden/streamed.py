@@ -6,7 +6,7 @@ that the host tells the core.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
 
@@ -58,7 +58,9 @@ def compile_streamed(
     check_sizes(network, capacity.lanes)
     active = check_activity(network, activity)
     placement = place_streamed(network, capacity.lanes, active)
-    form = choose_format(network, placement, (capacity.gap_bits,))
+    # Weights as wide as the core reads them; a network of wider ones is refused below.
+    as_read = replace(network, weight_bits=max(network.weight_bits, capacity.weight_bits))
+    form = choose_format(as_read, placement, (capacity.gap_bits,))
     lists = encode_lists(network, placement, form, multiple=capacity.beats_at_once)
     needs = _requirements(network, placement, lists, sum_bits)
     check_capacity(network, capacity, needs)

@@ -158,6 +158,11 @@ def compile_top(config: CoreConfig) -> Path:
     return path
 
 
+def open_top(config: CoreConfig) -> ctypes.CDLL:
+    """Return the library of a core, compiled if it is not there: ``egret_top_*`` of the harness, and the driver."""
+    return _load(compile_top(config))
+
+
 @functools.cache
 def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
@@ -180,7 +185,7 @@ class Device:
     """
 
     def __init__(self, config: CoreConfig, *, polls: int = POLLS):
-        self.library = _load(compile_top(config))
+        self.library = open_top(config)
         self._port, self.egret = Port(), Egret()
         self.image = np.zeros(0, np.uint32)
         self.library.egret_top_open(ctypes.byref(self._port))

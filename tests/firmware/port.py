@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from firmware.link import MAGIC, REGISTERS
+from firmware.register_access import MAGIC
+from firmware.register_map import described
 from hw.bus.axi4stream import BUS_NULL_INDEX
 from hw.config import CoreConfig
 from tests.firmware.device import Core, Device
 
 CONFIG = CoreConfig()
+REGISTERS = described()
 ADDRESS = {name: register.address for name, register in REGISTERS.items()}
 END_OF_IMAGE = 0x0F0F0F0F
 COUNTERS = 1 << 40  #: the value of counter 0
@@ -36,7 +38,7 @@ class StepCore(Core):
         for name in ("control", "load_data", "counter_select"):
             self.registers[ADDRESS[name]] = 0
         self.read_only |= {ADDRESS["magic"]: MAGIC, ADDRESS["version"]: 0x0007_0001, ADDRESS["config_id"]: 0x12345678}
-        for name in ("lanes", "rows", "entries", "widths"):
+        for name in ("lanes", "rows", "entries", "widths", "lists"):
             values = ((field, getattr(CONFIG, field.name)) for field in REGISTERS[name].fields)
             self.read_only[ADDRESS[name]] = sum(value << field.low for field, value in values)
 

@@ -199,7 +199,7 @@ class TestSerialPort:
         class SerialException(OSError):
             pass
 
-        def refuse(name, baud):
+        def refuse(name, baud, write_timeout):
             raise SerialException("No such file")
 
         monkeypatch.setitem(sys.modules, "serial", SimpleNamespace(Serial=refuse, SerialException=SerialException))
@@ -211,7 +211,7 @@ class TestSerialPort:
         class Serial:
             """What pyserial's port does, with the device's twin at its other end."""
 
-            def __init__(self, name, baud):
+            def __init__(self, name, baud, write_timeout):
                 assert (name, baud) == ("/dev/some", 115200)
                 self._line = TwinPort(StepCore())
                 self._received = b"old"

@@ -1,5 +1,7 @@
 """Lists in beats: every weight is there once, for the target it had, whatever the format."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from golden.beats import (
     place_streamed,
 )
 from golden.lists import matrices
+from hw.config import CoreConfig
 from tests.networks import random_fixed_network
 
 OUTPUTS = 45
@@ -135,6 +138,14 @@ def test_the_format_that_is_chosen_takes_the_fewest_beats(density):
     }
     assert sizes[chosen] <= 1.01 * min(sizes.values())
     assert (chosen.dense_inputs, chosen.dense_readout) == (density == 0.9, density == 0.9)
+
+
+def test_a_narrower_network_gets_weights_as_wide_as_the_core_reads_them():
+    network = network_of(np.random.default_rng(4), weight_bits=4)
+    config = CoreConfig.fitting(replace(network, weight_bits=8), 3, cell_units=1, streamed=True)
+    compiled = config.compile(network)
+    assert compiled.lists.format.weight_bits == config.weight_bits == 8
+    assert got(network, compiled.placement, compiled.lists) == wanted(network, compiled.placement)
 
 
 def test_storage_counts_every_weight_and_every_bit():
