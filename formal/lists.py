@@ -54,6 +54,7 @@ def window() -> Bench:
 
     # Invariant: a run that is asked for ends where it was to end, within the window.
     with bench.m.If(here.asking):
+        bench.prove(here.checked | ~here.sized)
         bench.prove(here.run.address + here.run.beats == here.end)
         with bench.m.If(here.checked & ~here.halted):
             bench.prove((here.end <= size) & (here.end <= 1 << address_bits) & (here.run.beats != 0))

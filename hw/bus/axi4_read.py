@@ -125,7 +125,7 @@ class Axi4Read(wiring.Component):
         run, asking = Signal(ReadRun(self._address_bits, self._count_bits), reset_less=True), Signal()
         coming = self.runs.payload
         end = Signal(self._address_bits + 1, reset_less=True)  # behind the run
-        checked, sized = Signal(), Signal()  # it may be read; how long its next burst is is known
+        checked, sized = Signal(), Signal()  # whether it may be read, how long its next burst is, is known
         room, is_last = Signal(within + 1), Signal()
         chunk = Signal(within + 1, reset_less=True)
         m.d.comb += [
@@ -144,7 +144,7 @@ class Axi4Read(wiring.Component):
             m.d.sync += checked.eq(1)
             # A window may be larger than what an address can tell.
             m.d.comb += outside.eq((end > self.size) | (end > 1 << self._address_bits) | (run.beats == 0))
-        m.d.comb += asks.eq(asking & checked & sized & ~stops & (~self.ar.valid | self.ar.ready) & bursts.i.ready)
+        m.d.comb += asks.eq(asking & sized & ~stops & (~self.ar.valid | self.ar.ready) & bursts.i.ready)
         with m.If(self.ar.ready):
             m.d.sync += self.ar.valid.eq(0)
         with m.If(asks):
