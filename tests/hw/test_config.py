@@ -162,7 +162,7 @@ def test_every_parameter_changes_the_identity():
         "lanes": 4, "cell_units": 4, "queue_depth": 8, "rows": 33, "entries": 2049, "sources": 255, "layers": 3,
         "weight_bits": 4, "y_bits": 9, "value_bits": 10, "acc_bits": 25, "split_banks": True, "forwarding": True,
         "counters": False, "hops": 2, "distributed_cells": True, "compact": True, "gap_bits": 4, "lists": 7,
-        "port_bits": 64,
+        "port_bits": 64, "ranked": 3,
     }  # fmt: skip
     assert set(changes) == set(base.__dataclass_fields__)
     identities = {base.config_id}
