@@ -30,22 +30,19 @@ from hw.watch import Display
 
 
 def print_summary(contents: dict[str, Any], out: Path, console: Console) -> None:
-    network, config = contents["network"], contents["configuration"]
+    network, config, lists = contents["network"], contents["configuration"], contents.get("lists", {})
     sizes = [network["inputs"], *network["layers"], *([network["outputs"]] if network["outputs"] else [])]
     table = Table(title=f"{contents['model']} on {config['lanes']} lanes", show_header=False)
     for name, value in (
         ("network", " - ".join(map(str, sizes)) + f", {network['entries']:,} weights that are not 0"),
         ("configuration", contents["config_id"]),
         ("lanes, cell units, queue", f"{config['lanes']}, {config['cell_units']}, {config['queue_depth']}"),
-        (
-            "capacity of a lane",
-            f"{config['rows']} units" + f", {config['entries']:,} weights" * ("lists" not in contents),
-        ),
+        ("capacity of a lane", f"{config['rows']} units" + ("" if lists else f", {config['entries']:,} weights")),
         ("capacity of the core", f"{config['sources']} inputs and units, {config['layers']} layers with the readout"),
         ("width of weights, events, sums", f"{config['weight_bits']}, {config['value_bits']}, {config['acc_bits']}"),
         ("busiest lane / mean", f"{contents['lane_balance']:.3f}"),
         *((f"cycles a step, {k.replace('_', ' ')}", f"{v:,}") for k, v in contents.get("cycles_a_step", {}).items()),
-        *((f"lists in external memory, {k.replace('_', ' ')}", f"{v:,}") for k, v in contents.get("lists", {}).items()),
+        *((f"lists in external memory, {k.replace('_', ' ')}", f"{v:,}") for k, v in lists.items()),
         *((f"{out / name}", f"{file['bytes']:,} bytes") for name, file in contents["files"].items()),
         (f"{out / MANIFEST}", "configuration, checksums, versions"),
     ):

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -143,10 +144,32 @@ def _walk(compiled: Compiled | CompiledStream, entries: int) -> dict[str, Any]:
     }
 
 
-def check_out(out: Path) -> None:
-    """Raise BuildError if ``out`` holds anything but an earlier build."""
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise BuildError(f"{out} exists and is no earlier build; choose another --out")
+def check_out(out: Path, mark: str = MANIFEST, otherwise: str = "is no earlier build") -> None:
+    """Raise BuildError if ``out`` holds anything but what may be replaced, which has a file ``mark``."""
+    if out.exists() and not (out / mark).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise BuildError(f"{out} exists and {otherwise}; choose another --out")
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``out`` once it is filled.
+
+    Raises
+    ------
+    BuildError
+        If something cannot be written; ``out`` is then as it was.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+            new, old = Path(temporary, "new"), Path(temporary, "old")
+            new.mkdir()
+            yield new
+            if out.exists():
+                os.replace(out, old)
+            os.replace(new, out)
+    except OSError as error:
+        raise BuildError(f"cannot write {out}: {error.strerror or error}; choose another --out") from None
 
 
 def write_build(
@@ -163,24 +186,15 @@ def write_build(
         If ``out`` holds anything but an earlier build, or cannot be written.
     """
     check_out(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-            new, old = Path(temporary, "new"), Path(temporary, "old")
-            new.mkdir()
-            files = [new / f"{name}.v" for name in TOPS]
-            for path, component in zip(files, TOPS.values(), strict=True):
-                path.write_text(emit(component(build.config), path.stem))
-            files += write_packages(new, build.config)
-            files += write(build.compiled.words, new)
-            if isinstance(build.compiled, CompiledStream):
-                files.append(write_whole(new / LISTS, build.compiled.lists.beats.astype("<u8").tobytes()))
-            files += [Path(shutil.copy(path, new)) for path in extra]
-            contents = manifest(build, files) | ({"target": target} if target else {})
-            (new / MANIFEST).write_text(json.dumps(contents, indent=2) + "\n")
-            if out.exists():
-                os.replace(out, old)
-            os.replace(new, out)
-    except OSError as error:
-        raise BuildError(f"cannot write {out}: {error.strerror or error}; choose another --out") from None
+    with whole_folder(out) as new:
+        files = [new / f"{name}.v" for name in TOPS]
+        for path, component in zip(files, TOPS.values(), strict=True):
+            path.write_text(emit(component(build.config), path.stem))
+        files += write_packages(new, build.config)
+        files += write(build.compiled.words, new)
+        if isinstance(build.compiled, CompiledStream):
+            files.append(write_whole(new / LISTS, build.compiled.lists.beats.astype("<u8").tobytes()))
+        files += [Path(shutil.copy(path, new)) for path in extra]
+        contents = manifest(build, files) | ({"target": target} if target else {})
+        (new / MANIFEST).write_text(json.dumps(contents, indent=2) + "\n")
     return contents

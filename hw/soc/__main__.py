@@ -15,7 +15,7 @@ from hw.build_folder import DIGITS, configure
 from hw.implement import Implementation, implement
 from hw.report import print_report
 from hw.soc import ram
-from hw.soc.build import board_design, check_out, write_soc
+from hw.soc.build import board_design, check_soc_out, write_soc
 from hw.soc.cpu import MissingPackage
 from hw.soc.program import Program, compile_program, write_program
 from hw.soc.soc import MEMORY_BYTES
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, console = parse(arguments), Console(stderr=True)
     out = options.out or Path("build") / "-".join(filter(None, ("soc", str(options.lanes), options.board)))
     try:
-        check_out(out)
+        check_soc_out(out)
         with console.status("configuring the core, compiling the program"):
             build = configure(DIGITS, options.lanes)
             images = read_inputs(f"digits:{options.images}", build.compiled.network).integers

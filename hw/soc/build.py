@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from hw.boards import Board
-from hw.build_folder import BuildError
+from hw.build_folder import check_out, whole_folder
 from hw.bus.uart import divisor
 from hw.config import CoreConfig
 from hw.emit import emit
@@ -51,26 +49,16 @@ def write_soc(
     BuildError
         If ``out`` holds anything but an earlier SoC, or cannot be written.
     """
-    check_out(out)
+    check_soc_out(out)
     text = emit(Soc(config, clock_hz=clock_hz, baud=baud), TOP)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-            new, old = Path(temporary, "new"), Path(temporary, "old")
-            new.mkdir()
-            (new / f"{TOP}.v").write_text(text)
-            write_program(program, new / ram.PROGRAM)
-            for source in (cpu.verilog(), ram.VERILOG, *extra):
-                shutil.copy(source, new)
-            if out.exists():
-                os.replace(out, old)
-            os.replace(new, out)
-    except OSError as error:
-        raise BuildError(f"cannot write {out}: {error.strerror or error}; choose another --out") from None
+    with whole_folder(out) as new:
+        (new / f"{TOP}.v").write_text(text)
+        write_program(program, new / ram.PROGRAM)
+        for source in (cpu.verilog(), ram.VERILOG, *extra):
+            shutil.copy(source, new)
     return sorted(out.iterdir())
 
 
-def check_out(out: Path) -> None:
+def check_soc_out(out: Path) -> None:
     """Raise BuildError if ``out`` holds anything but an earlier SoC."""
-    if out.exists() and not (out / f"{TOP}.v").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise BuildError(f"{out} exists and holds no earlier SoC; choose another --out")
+    check_out(out, f"{TOP}.v", "holds no earlier SoC")
