@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden import fixed
+from golden.files import write_whole
 
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint32]
@@ -309,12 +308,3 @@ def write(words: Words, folder: Path) -> list[Path]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [write_whole(folder / name, content) for name, content in contents.items()]
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file, whole or not at all; return its path."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
-    return path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from golden.files import write_whole
 from golden.fit import Settings
 from golden.network import Model
 
@@ -42,7 +42,7 @@ def sweep(base: Settings, train: Callable[[Settings, str], Model], directory: Pa
                 models[settings] = train(settings, f"{knob}-{value}")
             rows.append({"knob": knob, "value": value, **models[settings].provenance["metrics"]})
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / "sweep.json", json.dumps(rows, indent=1).encode())
+    write_whole(directory / "sweep.json", json.dumps(rows, indent=1))
     plot(rows, directory / "sweep.png")
     return rows
 
@@ -83,10 +83,4 @@ def plot(rows: list[Row], path: Path) -> None:
         axes.legend(loc="lower left")
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=110)
-    _write(path, image.getvalue())
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    write_whole(path, image.getvalue())

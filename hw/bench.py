@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from golden.files import write_whole
 from hw.config import CoreConfig
 from hw.implement import device_design, implement
 from hw.tools import FlowError
@@ -200,9 +200,7 @@ def write_results(rows: list[list[str]], page: Path) -> None:
     kept = [line for line in table.splitlines() if line.startswith("| `") and not line[2:].startswith(tuple(names))]
     lines = ["| " + " | ".join(cells) + " |" for cells in (HEADINGS, ["---"] * len(HEADINGS), *rows)]
     ordered = sorted([*kept, *lines[2:]], key=lambda line: [f"| `{case.name}`" in line for case in CASES].index(True))
-    temporary = page.with_suffix(page.suffix + ".part")
-    temporary.write_text(f"{before}{BEGIN}\n" + "\n".join([*lines[:2], *ordered]) + f"\n{END}{after}")
-    os.replace(temporary, page)
+    write_whole(page, f"{before}{BEGIN}\n" + "\n".join([*lines[:2], *ordered]) + f"\n{END}{after}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from golden.fanout import Compiled, balance, predict_cycles
-from golden.image import write, write_whole
+from golden.files import write_whole
+from golden.image import write
 from golden.lists import entries_per_lane
 from golden.network import Model, ModelError, load
 from golden.streamed import CompiledStream

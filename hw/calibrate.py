@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from golden.files import write_whole
 from hw import fit
 from hw.area import BESIDE, RESOURCES, components, module_paths, passed_through
 from hw.boards import TOP
@@ -103,9 +103,7 @@ def _constraints(netlist: Path, design: Design) -> Path | None:
 def _write(path: Path, contents: dict[str, Any]) -> None:
     """Write a file whole or not at all; what holds no other dictionary is one line."""
     text = re.sub(r"\{[^{}]*\}", lambda inner: " ".join(inner[0].split()), json.dumps(contents, indent=1))
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text + "\n")
-    os.replace(temporary, path)
+    write_whole(path, text + "\n")
 
 
 def assemble(measured: Sequence[Measured]) -> dict[str, Any]:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from golden.files import write_whole
 from golden.reference import Trace, run
 from hw.build_folder import DIGITS, Build, configure
 from hw.event import NULL_INDEX
@@ -152,10 +151,7 @@ def print_summary(done: Run, console: Console) -> None:
 def replace(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(text)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        write_whole(path, text)
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}; choose another place") from None
 

@@ -19,7 +19,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from golden.image import write_whole
+from golden.files import write_whole
 from golden.macs import theoretical_events, theoretical_macs
 from golden.network import FixedLayer, FixedNetwork, FixedReadout, Model, ModelError, load, save
 from golden.reference import Oracle

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from golden.experiments.runner import Run
+from golden.files import write_whole
 
 Row = dict[str, Any]
 
@@ -43,16 +43,10 @@ class Result:
         """Write ``<stem>.json`` and ``<stem>.png``, each whole or not at all."""
         stem.parent.mkdir(parents=True, exist_ok=True)
         content = {**origin, "title": self.title, "remarks": self.remarks, "rows": self.rows}
-        _write(stem.with_suffix(".json"), (json.dumps(content, indent=1) + "\n").encode())
+        write_whole(stem.with_suffix(".json"), json.dumps(content, indent=1) + "\n")
         picture = io.BytesIO()
         self.figure.savefig(picture, format="png", dpi=120)
-        _write(stem.with_suffix(".png"), picture.getvalue())
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+        write_whole(stem.with_suffix(".png"), picture.getvalue())
 
 
 def spread(values: Iterable[float]) -> Row:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from golden.files import write_whole
 from golden.float_reference import Floats
 from golden.lm.convert import (
     ERRORS,
@@ -239,9 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
             make_folder(options.json)
         figures = run(options, Console())
         if options.json:
-            temporary = options.json.with_name(options.json.name + ".new")
-            temporary.write_text(json.dumps(figures, indent=1) + "\n")
-            os.replace(temporary, options.json)
+            write_whole(options.json, json.dumps(figures, indent=1) + "\n")
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from golden.files import write_whole
 from sim.bench.cases import CASES, DIGITS, Case
 from sim.bench.measure import Efficiency, Latency, efficiency, latency
 from sim.simulator import SimulationError
@@ -103,14 +103,7 @@ def write_results(text: str, page: Path, begin: str, end: str) -> None:
     """Put a text between two marks of a page."""
     before, rest = page.read_text().split(begin)
     _, after = rest.split(end)
-    replace(page, f"{before}{begin}\n{text}\n{end}{after}")
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    write_whole(page, f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
             figures[case.name] = {"case": dataclasses.asdict(case), **dataclasses.asdict(measured)}
             rows.append(row(case, measured))
             if options.json:  # after each case: compiling the next one may take minutes
-                replace(options.json, json.dumps(figures, indent=2, default=float) + "\n")
+                write_whole(options.json, json.dumps(figures, indent=2, default=float) + "\n")
 
     table = Table(*HEADINGS, box=box.SIMPLE, title="Lane efficiency: MACs / (lanes x cycles)")
     for cells in rows:

@@ -21,9 +21,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from golden.beats import kinds
+from golden.files import write_whole
 from golden.streamed import CompiledStream
 from hw.config import CoreConfig
-from sim.bench.__main__ import mark, replace, write_results
+from sim.bench.__main__ import mark, write_results
 from sim.memories import DDR3_800, IDEAL, MEMORIES, ExternalMemory
 from sim.simulator import SimulationError, Simulator
 from sim.token_workloads import TokenWorkload, language_model
@@ -205,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
             figures[case.name] = {"core_mhz": options.core_mhz, **dataclasses.asdict(measured)}
             rows.append(row(case, measured, options.core_mhz))
             if options.json:
-                replace(options.json, json.dumps(figures, indent=2) + "\n")
+                write_whole(options.json, json.dumps(figures, indent=2) + "\n")
 
     title = f"Lists in external memory, core at {options.core_mhz:g} MHz"
     table = Table(*HEADINGS, box=box.SIMPLE, title=title)
