@@ -24,6 +24,7 @@ PAGE_BYTES = 4096  #: no burst crosses a multiple of this, as AXI wants it
 BEATS_MEASURED, SEED = 60_000, 1  #: of :func:`bandwidth`
 IDEAL_BYTES = 1 << 28  #: that an ideal memory is taken to have there
 RUN_GAP = 3  #: cycles of an Axi4Read between the addresses of one run and the next
+BURST_GAP = 2  #: and between those within a run
 TURNAROUND = 2  #: its cycles from the end of a burst to the address that takes its place
 PATIENCE = 100_000  #: cycles without a transfer after which :meth:`MemoryModel.serve` gives up
 
@@ -313,7 +314,7 @@ class Bursts(NamedTuple):
 def split_runs(addresses: ArrayLike, beats: ArrayLike, burst_beats: int) -> Bursts:
     """Return the bursts that :class:`hw.bus.axi4_read.Axi4Read` makes of runs: none crosses a multiple of its size.
 
-    It asks for a burst a cycle, and for the first one of a run 3 cycles after the last one of the run before.
+    It asks for a burst every other cycle, and for the first one of a run 3 cycles after the last one of the run before.
 
     Parameters
     ----------
@@ -337,7 +338,7 @@ def split_runs(addresses: ArrayLike, beats: ArrayLike, burst_beats: int) -> Burs
     block = blocks[run] + np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count)
     start = np.maximum(first[run], block * burst_beats)
     stop = np.minimum((first + beats)[run], (block + 1) * burst_beats)
-    gaps = np.where(np.diff(run, prepend=-1) > 0, RUN_GAP, 1)
+    gaps = np.where(np.diff(run, prepend=-1) > 0, RUN_GAP, BURST_GAP)
     return Bursts(start * PIECE_BYTES, stop - start, gaps)
 
 

@@ -578,7 +578,7 @@ def test_split_runs():
         while count:
             taken = min(count, 16 - start % 16)
             wanted.append((16 * start, taken, gap))
-            start, count, gap = start + taken, count - taken, 1
+            start, count, gap = start + taken, count - taken, 2
     assert list(zip(*map(np.ndarray.tolist, split_runs(16 * starts, beats, 16)), strict=True)) == wanted
 
 
