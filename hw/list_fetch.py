@@ -74,7 +74,7 @@ class ListFetch(wiring.Component):
     """
 
     #: From an event's turn to that of the next one.
-    CYCLES = 3 + max(1 + MEMORY_LATENCY, MULTIPLIER_LATENCY)
+    CYCLES = 4 + max(1 + MEMORY_LATENCY, MULTIPLIER_LATENCY)
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -123,11 +123,10 @@ class ListFetch(wiring.Component):
             uniform.eq((waiting.source < form.inputs) & form.dense_inputs),
             behind.eq(Cat(waiting.source >= first for first in form.first_unit)),
         ]
-        context, found, beats = self.contexts.payload, self.runs.payload, Signal(LIST_COUNT_BITS)
+        context, found = self.contexts.payload, self.runs.payload
         nothing = Signal(reset_less=True)
         m.d.comb += [
             is_event.eq(waiting.kind == EventKind.EVENT),
-            beats.eq(Mux(uniform, form.input_beats, directory.read_data.beats)),
             *(context[name].eq(waiting[name]) for name in ("kind", "part", "value", "bank", "group")),
             context.is_input.eq(is_input),
             context.layer.eq(sum(behind)),
@@ -135,8 +134,8 @@ class ListFetch(wiring.Component):
         ]
         m.d.sync += [
             found.address.eq(Mux(uniform, multiplier.product[:LIST_ADDRESS_BITS], directory.read_data.address)),
-            found.beats.eq(beats),
-            nothing.eq(is_event & (beats == 0)),
+            found.beats.eq(Mux(uniform, form.input_beats, directory.read_data.beats)),
+            nothing.eq(is_event & (found.beats == 0)),
         ]
         wait = Signal(range(self.CYCLES))
         asked, told = Signal(), Signal()  # the run, or the context, was taken already

@@ -133,7 +133,7 @@ class Fetch : public CyclePart {
   Asked look_up() {
     Asked asked{};
     if (!events_.valid()) return asked;
-    if (wait_ != 4) {  // CYCLES - 2
+    if (wait_ != 5) {  // CYCLES - 2
       ++wait_;
       return asked;
     }
