@@ -55,6 +55,7 @@ class Case:
     port_bits: int = 128
     split_banks: bool = False
     queue_depth: int = 16
+    hops: int = 3  # as ``ecp5-16-streamed`` of hw.bench has, whose clock the times are told at
 
 
 CASES = (
@@ -106,7 +107,7 @@ def compiled(density: float, readout: bool, lanes: int, **options: int) -> tuple
 def measure(case: Case, tokens: int, core_mhz: float, progress=None) -> Measured:
     """Run tokens back to back, the input as early as the core takes it."""
     drawn = network(case.density, case.readout)
-    options = {name: getattr(case, name) for name in ("cell_units", "port_bits", "split_banks", "queue_depth")}
+    options = {name: getattr(case, name) for name in ("cell_units", "port_bits", "split_banks", "queue_depth", "hops")}
     config, lists = compiled(case.density, case.readout, case.lanes, **options)
     result = Simulator(config).run(
         lists.words, [drawn.inputs(WARM_UP + tokens)], lists=lists.lists.beats, memory=case.memory, core_mhz=core_mhz,

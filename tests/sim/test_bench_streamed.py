@@ -46,7 +46,9 @@ def test_what_is_measured(readout):
     tokens, case = 30, bench.Case("small", 0.3, readout, ideal(3), lanes=4, cell_units=1)
     measured = bench.measure(case, tokens, 100.0)
     drawn = bench.network(0.3, readout)
-    config, compiled = bench.compiled(0.3, readout, 4, cell_units=1, port_bits=128, split_banks=False, queue_depth=16)
+    config, compiled = bench.compiled(
+        0.3, readout, 4, cell_units=1, port_bits=128, split_banks=False, queue_depth=16, hops=3
+    )
     inputs = drawn.inputs(bench.WARM_UP + tokens)[:, None]
     trace = Oracle(drawn.network).run(inputs)
     ending = np.arange(len(inputs))[:, None] == len(inputs) - 1
