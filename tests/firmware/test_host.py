@@ -12,7 +12,7 @@ from firmware.host.selftest import as_table, self_test
 from firmware.host.simulated import open_simulated
 from firmware.port import CoreError, Step
 from golden.fanout import required
-from golden.reference import Oracle
+from golden.reference import Oracle, State
 from hw.build_folder import DIGITS
 from hw.bus.axi4stream import BUS_NULL_INDEX
 from hw.counters import counter_map
@@ -124,6 +124,47 @@ def test_a_reset_forgets(device):
     assert (device.run(inputs) == wanted).all()
     assert not device.states().h[0].any(), "behind the end of a sequence"
     assert device.error is None and device.counters()["steps"] == len(inputs)
+
+
+@pytest.mark.parametrize("config", [CONFIG, COMPACT, STREAMED], ids=["usual", "compact", "streamed"])
+def test_state_data_is_the_memory_as_it_is(config):
+    """As docs/interfaces.md says: old words until the next update; a STATE record lets all of them count."""
+    rng = np.random.default_rng(21)
+    network = random_fixed_network(rng, inputs=7, layers=[13], outputs=4, weight_density=0.4)
+    inputs = random_inputs(rng, network, 5, 1, 0.6)
+    oracle = Oracle(network)
+    old, first = oracle.run(inputs[:3]), oracle.run(inputs[3:4])
+
+    with open_simulated(config) as device:
+        compiled = compile_for(network, device.identity)
+        image = compiled.words, compiled.lists.beats if config.streamed else None
+        device.load(*image)
+
+        def memory():
+            words = np.array(device.core.select("state_select", device.network.selections, "state_data"))[:, 0]
+            return device.network.split(words)
+
+        def shows(trace):
+            states = memory()
+            return (states.h[0] == trace.h[0][-1, 0]).all() and (states.fires[0] == trace.fires[0][-1, 0]).all()
+
+        device.run(inputs[:3, 0])
+        assert old.h[0][-1].any() and shows(old) and not shows(first), "behind the end of a sequence"
+        device.reset()
+        assert shows(old), "behind a reset"
+        device.load(*image)
+        assert shows(old), "behind loading"
+        device.run(inputs[3:4, 0], False)
+        assert shows(first), "the step has begun with 0, and has written every unit"
+
+        device.reset()
+        states = memory()
+        states.h[0][0] ^= 0x55
+        device.core.write(device.core.address("load_data"), device.network.state_records(states)[:3])  # of one unit
+        h = states.h[0][None].astype(np.int32)
+        goes_on = oracle.step(inputs[4], State((h,), (np.zeros_like(h),)))
+        assert (device.run(inputs[4:, 0], False) == goes_on.logits[:, 0]).all() and shows(goes_on)
+        assert not (goes_on.h[0] == oracle.step(inputs[4], oracle.initial_state(1)).h[0]).all(), "nothing to tell apart"
 
 
 def test_a_largest_output_below_0(simulated):
