@@ -22,8 +22,9 @@ from rich.progress import Progress
 
 from firmware.core import Core
 from firmware.host.network import Network, States, read_network
+from firmware.host.ranking import Ranking
 from firmware.operations import signed
-from firmware.port import Identity, Step
+from firmware.port import Identity, Packet, Step
 from firmware.requester import LinkError
 from hw.bus.axi4stream import BUS_NULL_INDEX, BUS_RESTORE_FLAG
 from hw.errors import Error
@@ -91,7 +92,7 @@ class Device:
         self._network = None
         self._restored, self._is_fresh = [], True
         self.core.set_register("control")  # all outputs, not the largest alone
-        with self._bar("loading", len(network.words)) as advance:
+        with self.bar("loading", len(network.words)) as advance:
             self.core.load(network.words.tolist(), advance)
         if network.lists is not None:
             if self._place_lists is None:
@@ -125,26 +126,36 @@ class Device:
         ValueError
             If an array has the wrong shape, or a value does not fit the core. Nothing was sent.
         """
-        values, ending = self._check_inputs(inputs, ends)
+        values, ending = self.check_inputs(inputs, ends)
         outputs = np.zeros((len(values), self.network.outputs), np.int32)
-        with self._bar("running", len(values)) as advance:
-            for number, packet in enumerate(self.core.run(self._steps(values, ending))):
-                if packet.ending != ending[number]:
-                    raise LinkError(
-                        f"step {number} was sent with TUSER {ending[number]:d} and came back with {packet.ending:d}; "
-                        "see how TUSER travels (docs/host.md), then reset"
-                    )
+        with self.bar("running", len(values)) as advance:
+            for number, packet in enumerate(self.packets(values, ending)):
                 for index, value in packet.events:
                     if index >= outputs.shape[1]:
                         raise LinkError(
                             f"step {number} has output {index} of {outputs.shape[1]}; load the network again"
                         )
                     outputs[number, index] = value
-                self._is_fresh = packet.ending
                 advance(1)
         return outputs
 
-    def _check_inputs(self, inputs: ArrayLike, ends: bool | ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def packets(self, values: NDArray[np.int64], ending: NDArray[np.bool_]) -> Iterator[Packet]:
+        """Run steps, as :meth:`check_inputs` returns them, and yield their outputs as they come."""
+        for number, packet in enumerate(self.core.run(self._steps(values, ending))):
+            if packet.ending != ending[number]:
+                raise LinkError(
+                    f"step {number} was sent with TUSER {ending[number]:d} and came back with {packet.ending:d}; "
+                    "see how TUSER travels (docs/host.md), then reset"
+                )
+            self.note(packet)
+            yield packet
+
+    def note(self, packet: Packet) -> None:
+        """Take note of a step that was run, for :meth:`states`."""
+        self._is_fresh = packet.ending
+
+    def check_inputs(self, inputs: ArrayLike, ends: bool | ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return inputs, int64 (steps, inputs), and whether each step ends its sequence, or raise ValueError."""
         array = np.asarray(inputs)
         wanted, bits = self.network.inputs, self.identity.capacities["value_bits"]
         if array.ndim != 2 or array.shape[1] != wanted or not np.issubdtype(array.dtype, np.integer):
@@ -208,6 +219,11 @@ class Device:
         return (index["index"], signed(value)) if index["valid"] else None
 
     @property
+    def ranking(self) -> Ranking:
+        """What the core tells of its outputs besides the largest, and words that it generates."""
+        return Ranking(self)
+
+    @property
     def error(self) -> tuple[Error, int] | None:
         """The error that the core keeps, and its detail; or None."""
         code, detail = self.core.read(self.core.address("error"), 2)
@@ -231,7 +247,7 @@ class Device:
         self.close()
 
     @contextmanager
-    def _bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show how far something is, and yield what has to be told."""
         console = Console(stderr=True)
         shown = self._progress and console.is_terminal

@@ -34,6 +34,7 @@ STREAMED = CoreConfig(
     lanes=2, cell_units=1, rows=32, entries=2, sources=64, layers=3, gap_bits=4, lists=64, port_bits=64
 )  # fmt: skip
 COMPACT = CoreConfig(lanes=2, cell_units=1, rows=32, entries=512, sources=64, layers=2, counters=False, compact=True)
+RANKED = CoreConfig(lanes=2, cell_units=1, rows=32, entries=1024, sources=64, layers=2, ranked=5)
 TIMEOUT = 0.3  #: seconds, of calls that are to run into it
 MOVED = 0x800  #: bytes by which a map is moved
 
