@@ -46,9 +46,11 @@ bench: $(VENV)/base ## Measure lane efficiency against the bars.
 	$(BIN)/python -m sim.bench
 
 # gnu99: later standards have it include assert.h, which a compiler for bare metal lacks.
-registers: $(VENV)/test ## Write the registers' page and C header from their description.
+registers: $(VENV)/test ## Write the registers' page, C header and HTML from their description.
 	$(BIN)/peakrdl markdown hw/registers.rdl -o docs/registers.md
 	$(BIN)/peakrdl c-header hw/registers.rdl --std gnu99 -o firmware/driver/egret_registers.h
+	$(BIN)/peakrdl html hw/registers.rdl --title "Egret registers" -o build/registers
+	@echo "HTML: $(BIN)/python -m http.server --directory build/registers, then http://localhost:8000"
 
 clean: ## Remove what was built, but not .venv.
 	rm -rf build

@@ -1,5 +1,6 @@
 """The register block: every field of every register, what is not there, and what others rely on."""
 
+import json
 import random
 import re
 import subprocess
@@ -304,6 +305,21 @@ def test_c_header_is_current(tmp_path):
     subprocess.run([sys.executable, "-m", "peakrdl", *command], cwd=ROOT, check=True)
     current = (tmp_path / Path(path).name).read_text()
     assert (ROOT / path).read_text() == current, "make it again: make registers"
+
+
+def test_html_has_every_register_and_field(tmp_path):
+    command = ["html", "hw/registers.rdl", "--title", "Egret registers", "-o", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "peakrdl", *command], cwd=ROOT, check=True)
+    nodes = json.loads((tmp_path / "data" / "ral-data-0.json").read_text())
+    found = {
+        (node["name"].lower(), int(node["offset"], 16)): {(field["name"], field["lsb"]) for field in node["fields"]}
+        for node in nodes
+        if "fields" in node
+    }
+    assert found == {
+        (register.name, register.address): {(field.name, field.low) for field in register.fields}
+        for register in registers()
+    }
 
 
 @pytest.mark.parametrize(
