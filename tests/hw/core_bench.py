@@ -54,6 +54,13 @@ def beat(index: int, value: int, last: int = 0, user: int = 0) -> dict[str, int]
     return {"index": index, "value": value, "last": last, "user": user}
 
 
+def word(token: int, value: int, high_value: int | None = None) -> list[dict[str, int]]:
+    """Return the beats of a step of text, as :class:`hw.generate.Generate` sends it; two if ``high_value`` is given."""
+    if high_value is None:
+        return [beat(token, value, 1)]
+    return [beat(2 * token, high_value), beat(2 * token + 1, value, 1)]
+
+
 def beats(sequence: np.ndarray, *, ends: bool = True) -> list[dict[str, int]]:
     """Return the input beats of a sequence: the events of each step in any order, some values of 0 among them."""
     packets = []

@@ -1,38 +1,21 @@
-"""Generation: words follow from what steps found, the host's input passes whole and in order, stalls, ends, latency.
-
-And around a core: texts are those of the oracle, and what the other two tell of each step, too.
-"""
+"""Generation: words follow from what steps found, the host's input passes whole and in order, stalls, ends, latency."""
 
 import random
 
 import cocotb
-import numpy as np
-from amaranth import Module
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
-from golden import fanout, ranking
-from golden.reference import Oracle
 from hw.config import CoreConfig
-from hw.core import Core as HardwareCore
-from hw.event import NULL_INDEX, RESTORE_FLAG, InputBeat, OutputBeat
+from hw.event import NULL_INDEX, RESTORE_FLAG, InputBeat
 from hw.generate import UNDER_WAY_BITS, Generate
-from hw.log_probability import LogProbability
-from hw.top_k import TopK
 from tests.hw.bench import STALLS, StreamSink, StreamSource, fields, start, wait_until
-from tests.hw.core_bench import CONFIGS
+from tests.hw.core_bench import beat, word
 from tests.hw.pins import Pins
-from tests.networks import random_fixed_network
 
 CONFIG = CoreConfig(lanes=1, cell_units=1, rows=4, entries=16, sources=64, layers=2, acc_bits=20, value_bits=17)
 BEAT = InputBeat(CONFIG)
 LOW, HIGH = 1, 256  #: values of words, which the host never sends
 END = 7
-
-
-def beat(index, value, last=0, user=0):
-    return {"index": index, "value": value, "last": last, "user": user}
 
 
 def event(last=0):
@@ -48,15 +31,12 @@ def host_step():
     return [*restored, *(event(at == count - 1) for at in range(count))]
 
 
-def word(token, wide):
-    return [beat(2 * token, HIGH), beat(2 * token + 1, LOW, 1)] if wide else [beat(token, LOW, 1)]
-
-
 class Core:
     """Takes steps, and completes each some time later with a random best output; checks the words among them."""
 
     def __init__(self, dut, *, source_stall=0.0, sink_stall=0.0, slow=0.5, wide=0):
         self.pins, self.slow, self.wide = Pins(dut, Generate(CONFIG)), slow, wide
+        self.values = (LOW, HIGH) if wide else (LOW,)
         self.source = StreamSource(dut, "i", BEAT, stall=source_stall)
         self.sink = StreamSink(dut, "o", BEAT, stall=sink_stall)
         self.best, self.completed = [], []  #: chosen beforehand, or at random; of the steps completed
@@ -93,7 +73,7 @@ class Core:
             return
         if one["value"] == LOW:
             assert self.under_way == 0, "a word before the step before it was complete"
-            assert self.completed[-1][1] and self._step == word(self.completed[-1][0], self.wide)
+            assert self.completed[-1][1] and self._step == word(self.completed[-1][0], *self.values)
             self.words += 1
         else:
             assert not any(each["value"] in (LOW, HIGH) for each in self._step)
@@ -212,7 +192,7 @@ async def passes_in_the_same_cycle_and_offers_a_word_after_two(dut):
         assert not pins.get("o__valid")
         await pins.cycle(done=0, best_index=1)
         assert not pins.get("o__valid")
-        for expected in word(44, wide=1):
+        for expected in word(44, LOW, HIGH):
             await pins.cycle()
             assert pins.get("o__valid") and not pins.get("i__ready") and pins.get("count") == words
             assert fields(pins.get("o__payload")) == expected
@@ -263,144 +243,5 @@ async def a_reset_ends_generation(dut):
         await wait_until(dut.clk, lambda: core.under_way == 0)
 
 
-class Writer(wiring.Component):
-    """A core behind Generate, its output watched by TopK and LogProbability, as ``docs/architecture.md`` connects them.
-
-    The ports of the four, but for those between them; of the watchers with ``top`` and ``log`` before their names.
-    """
-
-    CONFIG, K = CONFIGS["small"], 3
-    OWN = {
-        "generate": ("i", "start", "limit", "wide", "value", "high_value", "busy", "count"),
-        "core": ("load", "idle"),
-    }
-
-    def __init__(self):
-        self.generate, self.core = Generate(self.CONFIG), HardwareCore(self.CONFIG)
-        self.top, self.log = TopK(self.K), LogProbability()
-        ports = {"o": Out(stream.Signature(OutputBeat()))}
-        for name, names in self.OWN.items():
-            ports |= {port: getattr(self, name).signature.members[port] for port in names}
-        for name in ("top", "log"):
-            members = getattr(self, name).signature.members.items()
-            ports |= {f"{name}_{port}": member for port, member in members if port not in ("valid", "beat")}
-        super().__init__(ports)
-
-    def elaborate(self, platform):
-        m = Module()
-        generate, core, top, log = self.generate, self.core, self.top, self.log
-        m.submodules += [generate, core, top, log]
-        for name, names in self.OWN.items():
-            for port in names:
-                _join(m, getattr(self, name), port, getattr(self, port))
-        for name, part in (("top", top), ("log", log)):
-            for port in part.signature.members:
-                if port not in ("valid", "beat"):
-                    _join(m, part, port, getattr(self, f"{name}_{port}"))
-        wiring.connect(m, generate.o, core.i)
-        taken = core.o.valid & core.o.ready
-        m.d.comb += [
-            self.o.payload.eq(core.o.payload), self.o.valid.eq(core.o.valid & log.ready),
-            core.o.ready.eq(self.o.ready & log.ready),
-            top.valid.eq(taken), top.beat.eq(core.o.payload), log.valid.eq(taken), log.beat.eq(core.o.payload),
-            generate.done.eq(taken & core.o.payload.last),
-            generate.best_index.eq(core.best_index), generate.best_valid.eq(core.best_valid),
-        ]  # fmt: skip
-        return m
-
-
-def _join(m, part, name, port):
-    """Connect a port of a part to one of the same kind of the whole."""
-    member, mine = part.signature.members[name], getattr(part, name)
-    if member.is_signature:
-        wiring.connect(m, wiring.flipped(port), mine)
-    else:
-        m.d.comb += mine.eq(port) if member.flow is In else port.eq(mine)
-
-
-class Teller:
-    """Takes what a Writer tells of each step: its logits, the largest of them, and the probability of a word."""
-
-    def __init__(self, dut, pins):
-        self._pins, self._clock = pins, dut.clk
-        self.tops, self.probabilities = [], []
-
-    async def run(self):
-        select = 0
-        while True:
-            await self._pins.cycle(top_select=select)
-            if self._pins.get("top_done"):
-                self.tops.append([])
-            if self.tops and len(self.tops[-1]) == select < self._pins.get("top_count"):
-                self.tops[-1].append((self._pins.get("top_index"), self._pins.get("top_value")))
-            select = len(self.tops[-1]) % Writer.K if self.tops else 0
-            if self._pins.get("log_done"):
-                told = (self._pins.get(f"log_{name}") for name in ("log2", "saturated", "target_seen"))
-                self.probabilities.append(tuple(told))
-
-
-@cocotb.test()
-@cocotb.parametrize(wide=(0, 1), stall=(0.0, 0.5))
-async def writes_the_text_of_the_oracle_with_a_core(dut, wide, stall):
-    """A host's words, words of the core, words of the host again: logits, largest, probabilities, all of the oracle."""
-    words, written = 13, 9
-    config = Writer.CONFIG
-    network = random_fixed_network(
-        np.random.default_rng(random.getrandbits(32)), inputs=words << wide, layers=[11], outputs=words,
-        weight_density=0.6, weight_bits=config.weight_bits, y_bits=config.y_bits, input_bits=config.value_bits,
-    )  # fmt: skip
-    compiled = fanout.compile(network, config.capacity)
-    pins, scale, target = Pins(dut, Writer()), ranking.scale(network.readout.sum_exponent), 5
-    source = StreamSource(dut, "i", InputBeat(config), stall=stall)
-    sink = StreamSink(dut, "o", OutputBeat(), stall=stall)
-    teller = Teller(dut, pins)
-    await start(dut)
-    pins.set(value=LOW, high_value=HIGH, wide=wide, log_target=target)
-    pins.set(log_multiplier=scale.multiplier, log_shift=scale.shift - 1)
-    for one in compiled.words:
-        await pins.cycle(load__valid=1, load__payload=int(one))
-    await pins.cycle(load__valid=0)
-    await wait_until(dut.clk, lambda: pins.get("idle"))
-    cocotb.start_soon(teller.run())
-
-    before, after = [random.randrange(words) for _ in range(4)], [random.randrange(words) for _ in range(3)]
-    for token in before:
-        source.send(*word(token, wide))
-    await source.wait()
-    pins.set(start=1, limit=written)
-    await RisingEdge(dut.clk)
-    await RisingEdge(dut.clk)
-    pins.set(start=0)
-    for token in after:
-        source.send(*word(token, wide))
-
-    oracle, text = Oracle(network), list(before)
-    state, expected = oracle.initial_state(1), []
-    for step in range(len(before) + written + len(after)):
-        x = np.zeros((1, words << wide), np.int64)
-        for each in word(text[step], wide):
-            x[0, each["index"]] = each["value"]
-        trace = oracle.step(x, state)
-        state, logits = trace.state, trace.logits[0, 0]
-        expected.append(logits)
-        if len(before) - 1 <= step < len(before) + written - 1:
-            text.append(int(logits.argmax()))
-        elif step == len(before) + written - 1:
-            text += after
-    await wait_until(dut.clk, lambda: len(teller.probabilities) == len(expected))
-    assert pins.get("count") == written and not pins.get("busy")
-    assert len(sink.received) == len(expected) * words and len(set(text)) > 2
-    for step, logits in enumerate(expected):
-        told = [(item.index, item.value) for item in sink.received[step * words : (step + 1) * words]]
-        assert sorted(told) == list(enumerate(logits.tolist())), f"step {step}"
-        largest = ranking.top_k(np.arange(words), logits, Writer.K)
-        assert teller.tops[step] == list(zip(*(part.tolist() for part in largest), strict=True)), f"step {step}"
-        assert teller.probabilities[step] == ranking.log_probability(logits, target, scale), f"step {step}"
-
-
 def test_generate(simulate):
-    simulate(Generate(CONFIG), only="^(?!.*with_a_core)")
-
-
-def test_with_a_core(simulate):
-    simulate(Writer(), only="with_a_core")
+    simulate(Generate(CONFIG))
