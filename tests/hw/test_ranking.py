@@ -18,7 +18,7 @@ from hw.core import Core
 from hw.event import InputBeat, OutputBeat
 from hw.ranking import Ranking
 from hw.top_k import TopK
-from tests.hw.bench import StreamSink, StreamSource, start, wait_until
+from tests.hw.bench import STALLS, StreamSink, StreamSource, start, wait_until
 from tests.hw.core_bench import CONFIGS, word
 from tests.hw.pins import Pins
 from tests.networks import random_fixed_network
@@ -84,7 +84,7 @@ class Teller:
 
 
 @cocotb.test()
-@cocotb.parametrize(wide=(0, 1), stall=(0.0, 0.5))
+@cocotb.parametrize(wide=(0, 1), stall=STALLS)
 async def writes_the_text_of_the_oracle(dut, wide, stall):
     """A host's words, words of the core, words of the host again: logits, largest, probabilities, all of the oracle."""
     written, values = 9, (LOW, HIGH) if wide else (LOW,)

@@ -8,7 +8,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,31 +24,19 @@ from sim.run import main
 from sim.simulator import Simulator
 from sim.text_core import TextCore, compile_text
 from sim.verilate import SimulationError
-from tests.sim.text_models import write_corpus, write_model
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 600  #: seconds for what another process does, compiling the core included
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A corpus of 200 words, a model of it, and the arguments that run it."""
-    folder = tmp_path_factory.mktemp("small")
-    corpus = write_corpus(folder)
-    model = folder / "small.safetensors"
-    network = write_model(model, corpus)
-    given = ["--model", str(model), "--input", "text", "--corpus", "small", "--data", str(folder)]
-    given += ["--lanes", "2", "--cell-units", "1"]
-    return SimpleNamespace(
-        corpus=corpus, network=network, model=model, folder=folder, given=[*given, "--lists", "memory"], plain=given
-    )
+#: Options of a small core, and of one with lists in external memory.
+CORE = ("--lanes", "2", "--cell-units", "1")
+STREAMED = (*CORE, "--lists", "memory")
 
 
 @pytest.fixture(scope="module")
 def whole(small, tmp_path_factory):
     """The results folder of an unbroken run, of 60 chunks."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    assert main([*small.given, "--tokens", "120", "--chunk", "2", "--out", str(out)]) == 0
+    assert main([*small.given, *STREAMED, "--tokens", "120", "--chunk", "2", "--out", str(out)]) == 0
     return out
 
 
@@ -67,19 +54,8 @@ def spread(values):
 @pytest.mark.parametrize(("lists", "chunk"), [("memory", 7), ("chip", 16), ("chip", 2)])
 def test_figures_are_those_of_the_oracle_and_of_a_run_without_chunks(small, lists, chunk, tmp_path, capsys):
     out = tmp_path / "run"
-    options = [
-        "--tokens",
-        "40",
-        "--sequences",
-        "2",
-        "--chunk",
-        str(chunk),
-        "--jobs",
-        "2",
-        "--json",
-        str(tmp_path / "j"),
-    ]
-    assert main([*small.plain, "--lists", lists, *options, "--out", str(out)]) == 0
+    options = f"--lists {lists} --tokens 40 --sequences 2 --chunk {chunk} --jobs 2".split()
+    assert main([*small.given, *CORE, *options, "--json", str(tmp_path / "j"), "--out", str(out)]) == 0
     done = json.loads((out / "result.json").read_text())
     assert json.loads((tmp_path / "j").read_text()) == done
 
@@ -149,7 +125,7 @@ def test_a_weight_that_is_another_one_is_found_and_named(small, lists, tmp_path,
         lambda network, *rest: replace(compile_text(changed(network), *rest), network=network),
     )
     out = tmp_path / "run"
-    assert main([*small.plain, "--lists", lists, "--tokens", "32", "--chunk", "16", "--out", str(out)]) == 1
+    assert main([*small.given, *CORE, "--lists", lists, "--tokens", "32", "--chunk", "16", "--out", str(out)]) == 1
     tokens, _ = columns(small.corpus.test[:16], 1, small.corpus.end)
     right, wrong = (
         reference.run(network, IntegerModel(network).inputs(tokens))
@@ -179,7 +155,7 @@ def test_a_weight_that_is_another_one_is_found_and_named(small, lists, tmp_path,
 def test_an_interrupted_run_goes_on_and_gives_the_same_files(small, whole, tmp_path):
     out = tmp_path / "run"
     command = [
-        sys.executable, "-m", "sim.run", *small.given, "--tokens", "120", "--chunk", "2", "--jobs", "1",
+        sys.executable, "-m", "sim.run", *small.given, *STREAMED, "--tokens", "120", "--chunk", "2", "--jobs", "1",
         "--out", str(out),
     ]  # fmt: skip
     there = 0
@@ -208,7 +184,7 @@ def wait_for_chunks(out, process, count):
 def test_what_is_there_is_not_run_again(small, whole, monkeypatch):
     before = files(whole)
     monkeypatch.setattr(TextCore, "run", None)
-    arguments = [*small.given, "--tokens", "120", "--chunk", "2", "--out", str(whole), "--resume"]
+    arguments = [*small.given, *STREAMED, "--tokens", "120", "--chunk", "2", "--out", str(whole), "--resume"]
     assert main(arguments) == 0
     assert files(whole) == before
 
@@ -227,7 +203,7 @@ def test_a_core_that_fails_names_the_chunk(small, tmp_path, monkeypatch, capsys)
         raise SimulationError("the core hangs")
 
     monkeypatch.setattr(Simulator, "run", failing)
-    assert main([*small.given, "--tokens", "8", "--out", str(tmp_path / "run")]) == 2
+    assert main([*small.given, *STREAMED, "--tokens", "8", "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.strip() == "error: sequence 0, chunk 0: the core hangs"
     assert not list((tmp_path / "run" / "chunks").iterdir())
 
@@ -260,8 +236,8 @@ def test_workers_of_which_one_dies_give_the_same_files(small, whole, tmp_path):
         processes += [start_dask("worker", *worker, "--local-directory", str(tmp_path / name)) for name in "ab"]
         run = subprocess.Popen(
             [
-                sys.executable, "-m", "sim.run", *small.given, "--tokens", "120", "--chunk", "2", "--out", str(out),
-                "--scheduler", address,
+                sys.executable, "-m", "sim.run", *small.given, *STREAMED, "--tokens", "120", "--chunk", "2",
+                "--out", str(out), "--scheduler", address,
             ], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         processes.append(run)

@@ -1,11 +1,15 @@
 """Small language models of random weights, and texts for them to read."""
 
+import argparse
+
 import numpy as np
+from rich.console import Console
 
 from golden.lm.corpus import load_corpus
 from golden.lm.floating import random_model
 from golden.lm.fold import calibrate, quantize_model
 from golden.network import Model, save
+from sim.text import read_text
 
 WORDS, LAYERS, FEATURES = 200, (24, 16), 12
 LENGTHS = {"train": 300, "valid": 160, "test": 120}  #: of the texts, without ends of lines
@@ -30,3 +34,12 @@ def write_model(path, corpus, *, density=0.4, **provenance):
     network = quantize_model(model, calibrate(model, corpus.valid), weight_bits=8, row_bits=16)
     save(Model("small", fixed=network, provenance=provenance), path)
     return network
+
+
+def read(small, *paths, **options):
+    """Return what a run reads: model files instead of the fixture's, and options of the program, may be given."""
+    wanted = {
+        "model": list(paths or [small.model]), "corpus": "small", "data": small.folder, "split": "test",
+        "tokens": None, "sequences": 1, "weight_bits": None, "row_bits": None,
+    }  # fmt: skip
+    return read_text(argparse.Namespace(**{**wanted, **options}), Console(quiet=True))
