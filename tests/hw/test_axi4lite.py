@@ -5,56 +5,14 @@ import random
 
 import cocotb
 import pytest
-from amaranth import Module
-from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from hw.bus.axi4lite import Axi4Lite, ReadData, Response, WriteData
 from hw.bus.registers import ADDRESS_BITS
 from tests.hw.bench import STALLS, StreamSink, StreamSource, start
+from tests.hw.register_file import WORDS, Axi4LiteRegisterFile
 
-WORDS = 16  #: words 0 to 15 can be read and written, 16 to 31 read as their address, there are no others
 READ_WAIT = 3
-
-
-class RegisterFile(wiring.Component):
-    """An :class:`Axi4Lite` with registers, and counts of the accesses that reach them."""
-
-    def __init__(self):
-        super().__init__({
-            "aw": In(stream.Signature(ADDRESS_BITS)), "w": In(stream.Signature(WriteData())),
-            "b": Out(stream.Signature(Response)),
-            "ar": In(stream.Signature(ADDRESS_BITS)), "r": Out(stream.Signature(ReadData())),
-            "reads": Out(16), "writes": Out(16), "refused": Out(1), "refused_address": Out(ADDRESS_BITS),
-        })  # fmt: skip
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.axi = axi = Axi4Lite(read_wait=READ_WAIT)
-        m.submodules.memory = memory = Memory(shape=32, depth=WORDS, init=())
-        read, write, port = memory.read_port(domain="comb"), memory.write_port(), axi.registers
-        for name in ("aw", "w", "ar"):
-            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(axi, name))
-        for name in ("b", "r"):
-            wiring.connect(m, getattr(axi, name), wiring.flipped(getattr(self, name)))
-        m.d.comb += [
-            self.refused.eq(axi.refused),
-            self.refused_address.eq(axi.refused_address),
-            read.addr.eq(port.read_address),
-            write.addr.eq(port.write_address),
-            write.data.eq(port.write_data),
-            write.en.eq(port.write & port.write_ok),
-            port.write_ok.eq(port.write_address < WORDS),
-            port.read_ok.eq(port.read_address < 2 * WORDS),
-        ]
-        with m.If(port.read_address < WORDS):
-            m.d.comb += port.read_data.eq(read.data)
-        with m.Elif(port.read_ok):
-            m.d.comb += port.read_data.eq(port.read_address)
-        m.d.sync += [self.reads.eq(self.reads + port.read), self.writes.eq(self.writes + port.write)]
-        return m
 
 
 class Bench:
@@ -174,7 +132,7 @@ async def waits_before_it_reads(dut):
 
 
 def test_axi4lite(simulate):
-    simulate(RegisterFile())
+    simulate(Axi4LiteRegisterFile(READ_WAIT))
 
 
 def test_a_read_waits_at_least_a_cycle():

@@ -6,15 +6,11 @@ early as the core takes them, or each step after the one before. Directed cases 
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from hw.config import CoreConfig
-from hw.errors import Error
-from hw.event import NULL_INDEX
 from sim.memories import DDR3_800, IDEAL, SDR_133, ideal
-from sim.simulator import Simulator
-from tests.hw.oracle import draw_case, expect
+from tests.hw.volume import check_values, run_networks
 
 CASES = 45  #: networks for each configuration
 
@@ -59,30 +55,13 @@ MEMORIES = (ideal(1), IDEAL, DDR3_800, SDR_133)
 
 
 def check(case, result):
-    """Compare a run with the oracle."""
-    network = case.network
-    steps = expect(network, case.sequences)
-    assert result.error == Error.NONE, f"error {result.error}, detail {result.detail:#x}"
-    groups = 1 + len(network.layers)
-
-    updates, at = result.updates, 0
-    assert len(updates) == sum(len(layer) for step in steps for layer in step.units)
-    beats = np.split(result.outputs, np.flatnonzero(result.outputs["last"])[:-1] + 1)
-    assert len(beats) == len(steps)
-    for number, (step, outputs) in enumerate(zip(steps, beats, strict=True)):
-        where = f"step {number}"
-        for l, expected in enumerate(step.units):
-            rows = updates[at : at + len(expected)]
-            units = {int(row["source"]): (int(row["h"]), int(row["fires"]), int(row["y"])) for row in rows}
-            assert units == expected, f"{where}, layer {l}"
-            at += len(expected)
-        values = [(int(beat["index"]), int(beat["value"])) for beat in outputs]
-        assert sorted(values) == (sorted(step.outputs.items()) or [(NULL_INDEX, 0)]), where
-        assert outputs["user"].tolist() == [0] * (len(outputs) - 1) + [step.ending], where
-        assert result.steps["best"][number] == (step.best[0] if step.best else -1), where
+    """Compare a run with the oracle, and what was counted in it."""
+    steps = check_values(case, result)
+    groups = 1 + len(case.network.layers)
+    for number, step in enumerate(steps):
         for name, counts in (("events", step.events), ("macs", step.macs)):
             counted = result.steps[name][number].tolist()
-            assert counted == counts + [0] * (len(counted) - groups), f"{name} of {where}"
+            assert counted == counts + [0] * (len(counted) - groups), f"{name} of step {number}"
 
     counters = result.counters
     for group in range(groups):
@@ -103,23 +82,10 @@ def check(case, result):
     ),
 )
 def test_random_networks(config, request):
-    seed = request.config.getoption("--seed")
-    simulator = Simulator(config)
-    for number in range(CASES):
-        rng = np.random.default_rng([seed, config.lanes, number])
-        case = draw_case(rng, config)
-        stalls = rng.choice((0.0, 0.0, 0.3, 0.9), 2)
-        mode = str(rng.choice(("stream", "stream", "stepwise")))
-        external = {}
-        if config.streamed:
-            memory = MEMORIES[rng.integers(2 if config.port_bits > 128 else len(MEMORIES))]
-            external = {"lists": case.compiled.lists.beats, "memory": memory, "core_mhz": int(rng.integers(20, 300))}
-        result = simulator.run(
-            case.compiled.words, case.sequences, mode=mode, trace_updates=True,
-            input_stall=float(stalls[0]), output_stall=float(stalls[1]), **external,
-        )  # fmt: skip
-        try:
-            check(case, result)
-        except AssertionError as error:
-            sizes = [case.network.inputs, *(layer.units for layer in case.network.layers)]
-            raise AssertionError(f"network {number} {sizes}, {mode}, stalls {stalls}: {error}") from error
+    def external(rng, case):
+        if not config.streamed:
+            return {}
+        memory = MEMORIES[rng.integers(2 if config.port_bits > 128 else len(MEMORIES))]
+        return {"lists": case.compiled.lists.beats, "memory": memory, "core_mhz": int(rng.integers(20, 300))}
+
+    run_networks(config, CASES, request.config.getoption("--seed"), check, external)

@@ -20,12 +20,13 @@ from hw.bus.link_buffer import capacity
 from hw.bus.operations import Operation, Outcome
 from tests.firmware.device import STATUS, Core, Device
 from tests.hw.bench import PERIOD, STALLS, StreamSink, StreamSource, fields, start, wait_until
+from tests.hw.register_file import WORDS, Axi4LiteRegisterFile
 from tests.hw.serial_line import Noise
-from tests.hw.test_axi4lite import WORDS, RegisterFile
 
 BUFFER_BYTES = 64
 CAPACITY = capacity(BUFFER_BYTES)
 PATIENCE = 100
+READ_WAIT = 3
 QUIET = 1000  # cycles that no reply begins later than
 WORD_CHOICES = (0, 0x7E7E7E7E, 0x7D7D7D7D, 0x5E7D7E5D, 0xFFFFFFFF)
 
@@ -42,7 +43,7 @@ class LinkWithRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.link = link = HostLink(buffer_bytes=BUFFER_BYTES, patience=PATIENCE)
-        m.submodules.registers = registers = RegisterFile()
+        m.submodules.registers = registers = Axi4LiteRegisterFile(READ_WAIT)
         for name in ("i", "take"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(link, name))
         for name in ("o", "send"):

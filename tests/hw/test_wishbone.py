@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from amaranth import Module
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
@@ -22,19 +21,19 @@ from hw.config import CoreConfig
 from hw.errors import Error
 from hw.wishbone_top import WishboneTop
 from tests.hw.bench import PERIOD, start
+from tests.hw.register_file import WORDS, RegisterFile
 from tests.hw.top_bench import events, signed32
 from tests.hw.wishbone_manager import Manager, manager
 from tests.networks import random_fixed_network, random_inputs
 
-WORDS = 16  #: words 0 to 15 can be read and written, 16 to 31 read as their address, there are no others
 READ_WAIT = 3
 CONFIG = CoreConfig(
     lanes=2, cell_units=1, queue_depth=8, rows=16, entries=1024, sources=32, layers=2, counters=False
 )  # fmt: skip
 
 
-class RegisterFile(wiring.Component):
-    """A :class:`Wishbone` with registers, and counts of the accesses that reach them."""
+class WishboneRegisterFile(wiring.Component):
+    """A :class:`RegisterFile` behind :class:`Wishbone`; the ports of both, but for those between."""
 
     def __init__(self):
         super().__init__({
@@ -45,24 +44,15 @@ class RegisterFile(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.wishbone = wishbone = Wishbone(read_wait=READ_WAIT)
-        m.submodules.memory = memory = Memory(shape=32, depth=WORDS, init=())
-        read, write, port = memory.read_port(domain="comb"), memory.write_port(), wishbone.registers
+        m.submodules.file = file = RegisterFile()
         wiring.connect(m, wiring.flipped(self.bus), wishbone.bus)
+        wiring.connect(m, wishbone.registers, file.bus)
         m.d.comb += [
+            self.reads.eq(file.reads),
+            self.writes.eq(file.writes),
             self.refused.eq(wishbone.refused),
             self.refused_address.eq(wishbone.refused_address),
-            read.addr.eq(port.read_address),
-            write.addr.eq(port.write_address),
-            write.data.eq(port.write_data),
-            write.en.eq(port.write & port.write_ok),
-            port.write_ok.eq(port.write_address < WORDS),
-            port.read_ok.eq(port.read_address < 2 * WORDS),
         ]
-        with m.If(port.read_address < WORDS):
-            m.d.comb += port.read_data.eq(read.data)
-        with m.Elif(port.read_ok):
-            m.d.comb += port.read_data.eq(port.read_address)
-        m.d.sync += [self.reads.eq(self.reads + port.read), self.writes.eq(self.writes + port.write)]
         return m
 
 
@@ -130,7 +120,7 @@ async def forgets_a_request_that_is_given_up(dut, cycles):
 
 
 def test_wishbone(simulate):
-    simulate(RegisterFile(), only="answers|takes|forgets")
+    simulate(WishboneRegisterFile(), only="answers|takes|forgets")
 
 
 # The whole core.
