@@ -11,14 +11,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +22,8 @@ from hw.bus.registers import DESCRIPTION
 from hw.config import CoreConfig
 from hw.emit import emit
 from hw.top import Top
-from sim.verilate import CACHE, CONTRACT, FLAGS, FOLDERS, TOOLS, SimulationError, verilator_command
+from sim.native import CACHE, kept
+from sim.verilate import FLAGS, hardware, identity, run_tool, verilator_command
 
 HARNESS = Path(__file__).parent / "harness" / "top.cpp"
 GOES_ON, ENDS_STEP, ENDS_SEQUENCE = range(3)  #: ``enum egret_mark``
@@ -99,63 +94,42 @@ def driver_sources() -> list[Path]:
     return sorted(DRIVER.glob("*.c"))
 
 
-def _identity(config: CoreConfig) -> str:
-    """Return a name for a library: a digest of all that goes into it."""
-    digest = hashlib.sha256()
-    sources = [path for folder in FOLDERS for path in sorted(folder.glob("*.py"))]
-    files = (*sources, *CONTRACT, DESCRIPTION, HARNESS, Path(__file__), *driver_sources(), *sorted(DRIVER.glob("*.h")))
-    for file in files:
-        digest.update(file.read_bytes())
-    digest.update(repr((*map(version, TOOLS), asdict(config))).encode())
-    return digest.hexdigest()[:20]
-
-
-def _run(command: Sequence[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        tool = Path(command[0]).name
-        raise SimulationError(f"{tool} could not build the model; it said:\n{done.stdout}{done.stderr}")
-
-
 def compile_top(config: CoreConfig) -> Path:
-    """Compile the library unless it is there; safe to do in two processes at once."""
-    path = CACHE / f"top-{_identity(config)}.so"
-    if path.exists():
-        return path
-    CACHE.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=CACHE, prefix="building-"))
-    try:
+    """Return the library, compiled unless it is there."""
+
+    def build(work: Path) -> Path:
+        model, built = work / "model", work / "top.so"
         (work / "egret.v").write_text(emit(Top(config), "egret"))
         (work / "top_bits.h").write_text(
             f"#define EGRET_STREAMED {config.streamed:d}\nconstexpr int kPortBits = {config.port_bits};\n"
         )
         command, environment = verilator_command()
-        model = work / "model"
         flags = [flag for flag in FLAGS if flag != "--exe"]
-        _run(
+        run_tool(
             [*command, *flags, "-CFLAGS", "-fPIC", "--top-module", "egret", "--Mdir", str(model),
              str(work / "egret.v")],
             environment,
         )  # fmt: skip
         # As part of a library that Python loads, undefined behaviour can be caught, but not accesses outside.
-        for source in driver_sources():
-            _run(
+        objects = [work / f"{source.stem}.o" for source in driver_sources()]
+        for source, made in zip(driver_sources(), objects, strict=True):
+            run_tool(
                 ["gcc", *STRICT, "-O1", "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover=all", "-c", str(source),
-                 "-o", str(work / f"{source.stem}.o")],
+                 "-o", str(made)],
                 environment,
             )  # fmt: skip
         include = Path(environment["VERILATOR_ROOT"]) / "include"
         folders = [f"-I{folder}" for folder in (work, model, DRIVER)]
-        _run(
+        run_tool(
             ["g++", "-std=c++17", "-O2", "-fPIC", "-shared", *folders, f"-isystem{include}", str(HARNESS),
-             *(str(work / f"{source.stem}.o") for source in driver_sources()),
-             str(model / "libVegret.a"), str(model / "libverilated.a"), "-lubsan", "-o", str(work / "top.so")],
+             *map(str, objects), str(model / "libVegret.a"), str(model / "libverilated.a"), "-lubsan",
+             "-o", str(built)],
             environment,
         )  # fmt: skip
-        os.replace(work / "top.so", path)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return path
+        return built
+
+    files = (*hardware(), DESCRIPTION, HARNESS, Path(__file__), *driver_sources(), *sorted(DRIVER.glob("*.h")))
+    return kept(CACHE / f"top-{identity(files, asdict(config))}.so", build)
 
 
 def open_top(config: CoreConfig) -> ctypes.CDLL:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,9 +21,9 @@ from hw.counters import Counters
 from hw.emit import emit
 from hw.event import InputBeat, OutputBeat, UnitUpdate
 from hw.step_counts import StepRecord
+from sim.native import CACHE, kept
 
 ROOT = Path(__file__).parents[1]
-CACHE = ROOT / "build" / "sim"
 HARNESS = Path(__file__).parent / "harness" / "harness.cpp"
 MEMORY = HARNESS.with_name("memory.h")
 #: Files of hw/ whose change calls for no new model.
@@ -118,45 +117,57 @@ def _bits_header(config: CoreConfig) -> str:
     return "// Generated with the model.\n#pragma once\n" + "\n".join(lines) + "\n"
 
 
-def _identity(config: CoreConfig, trace: bool) -> str:
-    """Return a name for a model: a digest of all that goes into it."""
+def hardware() -> list[Path]:
+    """Return the sources of all hardware."""
+    return [*(path for folder in FOLDERS for path in sorted(folder.glob("*.py"))), *CONTRACT]
+
+
+def identity(files: Iterable[Path], *settings: object) -> str:
+    """Return a name for a model: a digest of all files that go into it, this one too, of its settings, of the tools."""
     digest = hashlib.sha256()
-    sources = [path for folder in FOLDERS for path in sorted(folder.glob("*.py"))]
-    for source in (*sources, *CONTRACT, Path(__file__), HARNESS, MEMORY):
-        if source.name not in NOT_IN_CORE:
-            digest.update(source.read_bytes())
-    digest.update(repr((*map(version, TOOLS), asdict(config), trace)).encode())
+    for file in (*files, Path(__file__)):
+        digest.update(file.read_bytes())
+    digest.update(repr((*map(version, TOOLS), *settings)).encode())
     return digest.hexdigest()[:20]
 
 
+def run_tool(command: Sequence[str], environment: dict[str, str]) -> None:
+    """Run a command that takes part in building a model.
+
+    Raises
+    ------
+    SimulationError
+        With what it said, if it fails.
+    """
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        tool = Path(command[0]).name
+        raise SimulationError(f"{tool} could not build the model; it said:\n{done.stdout}{done.stderr}")
+
+
 def compile_core(config: CoreConfig, trace: bool = False) -> Path:
-    """Compile the model unless it is there; safe to do in two processes at once."""
-    folder = CACHE / _identity(config, trace)
-    executable = folder / "harness"
-    if executable.exists():
-        return executable
-    CACHE.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=CACHE, prefix="building-"))
-    try:
-        core = Core(config)
+    """Return the program that runs jobs, compiled unless it is there.
+
+    Raises
+    ------
+    SimulationError
+        If it cannot be built.
+    """
+
+    def build(work: Path) -> Path:
+        core, model = Core(config), work / "model"
+        model.mkdir()
         (work / "core.v").write_text(emit(core, TOP))
         (work / "wrapper.v").write_text(_wrapper(core))
         (work / "bits.h").write_text(_bits_header(config))
         command, environment = verilator_command()
         command += [
             *FLAGS, *(["--trace-vcd", "--trace-structs"] if trace else []), "--top-module", WRAPPER,
-            "-CFLAGS", f"-I{work} -I{MEMORY.parent}", "--Mdir", str(work / "obj"), "-o", str(work / "harness"),
+            "-CFLAGS", f"-I{work} -I{MEMORY.parent}", "--Mdir", str(work / "obj"), "-o", str(model / "harness"),
             str(work / "wrapper.v"), str(work / "core.v"), str(HARNESS),
         ]  # fmt: skip
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise SimulationError(f"Verilator could not build the model; it said:\n{done.stdout}{done.stderr}")
-        shutil.rmtree(work / "obj")
-        try:
-            work.rename(folder)
-        except OSError:  # another process was faster
-            shutil.rmtree(work)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    return executable
+        run_tool(command, environment)
+        return model
+
+    files = (*(file for file in hardware() if file.name not in NOT_IN_CORE), HARNESS, MEMORY)
+    return kept(CACHE / identity(files, asdict(config), trace), build) / "harness"

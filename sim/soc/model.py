@@ -20,9 +20,9 @@ from hw.soc import cpu, ram
 from hw.soc.program import Program, write_program
 from hw.soc.soc import Soc
 from sim.cocotb_model import IDENTITY, compile_model, lock
+from sim.native import CACHE
 from sim.verilate import ROOT, SimulationError
 
-CACHE = ROOT / "build" / "sim"
 TOP = "egret_soc"
 PORTS = ("clk", "rst", "rx", "tx", "busy", "loaded", "error")
 PERIOD = 10  #: ns, of the simulated clock
