@@ -41,7 +41,7 @@ class Session:
         no_stall = np.zeros(1, np.uint8)
         with tempfile.TemporaryDirectory() as folder:
             job = Path(folder, "job")
-            write_job(job, settings, np.ascontiguousarray(image, np.uint32), np.zeros(0, np.uint64), [no_stall] * 2)
+            write_job(job, settings, image, np.zeros(0, np.uint64), [no_stall] * 2)
             self._process = subprocess.Popen(
                 [str(executable), str(job), "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )

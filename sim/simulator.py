@@ -30,6 +30,7 @@ from sim.memories import IDEAL, DramMemory, ExternalMemory, Fault, pack
 from sim.memory_model import Counts
 from sim.verilate import SimulationError, compile_core
 
+NO_WORDS = np.zeros(0, np.uint32)
 MODES = ("stream", "stepwise", "isolated")
 STALL_PERIOD = 65_521  #: cycles after which a random stall pattern repeats; a prime, so that two never line up
 PATIENCE = 1_000_000  #: cycles without any progress that count as a hang
@@ -113,6 +114,7 @@ class Simulator:
         image: np.ndarray,
         sequences: Sequence[np.ndarray | Events],
         *,
+        states: np.ndarray = NO_WORDS,
         mode: str = "stream",
         ends: bool = True,
         trace_updates: bool = False,
@@ -131,9 +133,11 @@ class Simulator:
         Parameters
         ----------
         image : uint32 (words,)
-            As the compiler wrote it for this configuration; STATE records may follow.
+            As the compiler wrote it for this configuration.
         sequences : list of int (steps, inputs) or Events
             Each value that is not 0 is an event.
+        states : uint32 (words,)
+            STATE records, which are sent when the network is there.
         mode : "stream", "stepwise" or "isolated"
             Offer the input as early as the core takes it; or each step's after the previous step's output was taken; or
             only when nothing of the previous step is under way any more.
@@ -168,7 +172,6 @@ class Simulator:
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
         beats, steps = pack_beats(self.config, sequences, ends=ends)
-        image = np.ascontiguousarray(image, np.uint32)
         stalls = [_stall_pattern(stall, seed) for seed, stall in enumerate((input_stall, output_stall))]
         counters = counter_map(self.config) if self.config.counters else {}
         external = None
@@ -181,7 +184,7 @@ class Simulator:
         settings = [MODES.index(mode), trace_updates, max_cycles, PATIENCE, steps, len(counters)]
         with tempfile.TemporaryDirectory() as folder:
             job, answer = Path(folder, "job"), Path(folder, "answer")
-            write_job(job, settings, image, beats, stalls, external)
+            write_job(job, settings, image, beats, stalls, external, states)
             command = [str(self.executable), str(job), str(answer), *([os.fspath(vcd)] if vcd else [])]
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
                 self._running.add(process)
@@ -212,12 +215,14 @@ def write_job(
     beats: np.ndarray,
     stalls: Sequence[np.ndarray],
     external: tuple[np.ndarray, np.ndarray] | None = None,
+    states: np.ndarray = NO_WORDS,
 ) -> None:
     """Write the job that the harness reads; ``external``: the numbers of external memory, and its content."""
+    image, states = (np.ascontiguousarray(words, np.uint32) for words in (image, states))
     memory, lists = external or (np.zeros(0, np.uint64), np.zeros((0, 2), np.uint64))
-    header = [*settings, len(image), len(beats), *map(len, stalls), len(memory), lists.nbytes]
+    header = [*settings, len(image), len(states), len(beats), *map(len, stalls), len(memory), lists.nbytes]
     with path.open("wb") as file:
-        for array in (np.array(header, np.uint64), beats, image, *stalls, memory, lists):
+        for array in (np.array(header, np.uint64), beats, image, states, *stalls, memory, lists):
             file.write(array.tobytes())
 
 

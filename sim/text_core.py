@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.fanout import Compiled
-from golden.image import Kind
 from golden.layers import FixedNetwork
 from golden.lm.integer import IntegerModel
 from golden.reference import State
@@ -29,12 +28,11 @@ from hw.errors import Error
 from hw.load_bus import LoadKind
 from sim.events import Events
 from sim.memories import MEMORIES, PIECE_BYTES
-from sim.simulator import Simulator
+from sim.simulator import NO_WORDS, Simulator
 from sim.text_check import Theory, compare
 from sim.verilate import SimulationError
 
 ENTRIES_ON_CHIP = 1 << 17  #: of all lanes: 8-bit weights for which an ECP5-85F has block RAM (docs/results.md)
-PAUSE = 32  #: cycles from the end of an image to a core that is idle, and more
 
 
 class Chunk(NamedTuple):
@@ -111,20 +109,15 @@ def compile_text(network: FixedNetwork, config: CoreConfig, activity: NDArray[np
     return config.compile(network, activity=activity, sum_bits=IntegerModel(network).accumulator_bits)
 
 
-def with_state(compiled: Compiled | CompiledStream, h: NDArray[np.int32]) -> NDArray[np.uint32]:
-    """Return the image, uint32 (words,), with STATE records behind it that write h, int (units,) by their sources.
-
-    A core takes them when it is idle, some cycles after the image. A word comes each cycle, so the last record, which
-    is one word, the checksum, has it again and again until then: the core checks each of them.
-    """
-    image, network, words = compiled.image, compiled.network, compiled.words
+def state_records(compiled: Compiled | CompiledStream, h: NDArray[np.int32]) -> NDArray[np.uint32]:
+    """Return the STATE records, uint32 (words,), that write h, int (units,) by their sources, into a core."""
+    image, network = compiled.image, compiled.network
     lane_bits = (compiled.placement.lanes // len(image.present) - 1).bit_length()
     unit_rows = image.layers[-1].base if image.readout else image.row_count
     cell, address = np.nonzero(image.present[:, : unit_rows << lane_bits])
     unit = image.identity[cell, address] - network.inputs
     records = np.stack([LoadKind.STATE.value << 24 | cell << 16 | 1, address, h[unit] & 0xFFFF], axis=1)
-    end = [Kind.END << 24 | PAUSE, 0, *[int(words[-1])] * PAUSE]
-    return np.concatenate([words[:-3], np.array(end, np.uint32), records.astype(np.uint32).ravel()])
+    return records.astype(np.uint32).ravel()
 
 
 class TextCore:
@@ -174,10 +167,10 @@ class TextCore:
         """
         where = f"sequence {chunk.sequence}, chunk {chunk.number}"
         events, setup = self._events(chunk), self.setup
-        image = self.compiled.words if chunk.h is None else with_state(self.compiled, chunk.h)
+        states = NO_WORDS if chunk.h is None else state_records(self.compiled, chunk.h)
         try:
             result = self._simulator.run(
-                image, [events], mode=setup.mode, ends=False, trace_updates=True,
+                self.compiled.words, [events], states=states, mode=setup.mode, ends=False, trace_updates=True,
                 lists=self.lists, memory=MEMORIES[setup.memory], core_mhz=setup.core_mhz,
             )  # fmt: skip
         except SimulationError as error:

@@ -105,7 +105,7 @@ struct StepTimes {
 
 struct Job {
   uint64_t pace, keep_updates, max_cycles, patience, steps, counters;
-  std::vector<uint32_t> image;
+  std::vector<uint32_t> image, states;  // words of the load port; the latter once the network is there
   std::vector<uint64_t> beats;
   std::vector<uint8_t> input_stall, output_stall;  // repeated for ever
   std::vector<uint64_t> memory;                    // its parameters; none where lists are on chip
@@ -119,11 +119,12 @@ struct Job {
     patience = reader.number();
     steps = reader.number();
     counters = reader.number();
-    const uint64_t words = reader.number(), beat_count = reader.number();
+    const uint64_t words = reader.number(), state_words = reader.number(), beat_count = reader.number();
     const uint64_t input_period = reader.number(), output_period = reader.number();
     const uint64_t memory_numbers = reader.number(), list_bytes = reader.number();
     beats = reader.array<uint64_t>(beat_count);
     image = reader.array<uint32_t>(words);
+    states = reader.array<uint32_t>(state_words);
     input_stall = reader.array<uint8_t>(input_period);
     output_stall = reader.array<uint8_t>(output_period);
     memory = reader.array<uint64_t>(memory_numbers);
@@ -260,7 +261,14 @@ class Bench {
   }
 
   bool load() {
-    for (const uint32_t word : job_.image) {
+    send(job_.image);
+    if (core_.loaded) send(job_.states);
+    return core_.loaded;
+  }
+
+  // Send words to the load port, and let what they cause happen.
+  void send(const std::vector<uint32_t>& words) {
+    for (const uint32_t word : words) {
       core_.load_payload = word;
       core_.load_valid = 1;
       tick();
@@ -268,7 +276,6 @@ class Bench {
       for (int i = 1; i < kLoadCycles; ++i) tick();
     }
     for (int i = 0; i < kSettleCycles; ++i) tick();
-    return core_.loaded;
   }
 
   uint64_t stream() {
