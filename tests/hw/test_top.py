@@ -113,6 +113,8 @@ async def interrupts(dut):
     host.send([beat(INPUTS, 1)])
     await host.receive()
     assert await host.read("interrupt_pending") == {"step": 1, "error": 1}
+    await host.write("interrupt_enable")
+    assert not dut.irq.value, "none is enabled"
     await host.write("interrupt_enable", error=1)
     await host.write("interrupt_pending", error=1)
     assert dut.irq.value, "the error is still there"
