@@ -160,7 +160,9 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_files(small, whole, tmp_p
     ]  # fmt: skip
     there = 0
     for stop in (signal.SIGINT, signal.SIGTERM):
-        process = subprocess.Popen([*command, "--resume"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*command, "--resume"], cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        )
         wait_for_chunks(out, process, there + 1)
         process.send_signal(stop)
         _, told = process.communicate(timeout=DEADLINE)
@@ -171,6 +173,11 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_files(small, whole, tmp_p
     (out / "chunks" / ".0000-000059.json.new").write_text("{")  # as a power cut leaves it
     assert main([*command[3:], "--resume"]) == 0
     assert files(out) == files(whole)
+
+
+def heed_interrupts():
+    """A shell has what it starts in the background ignore them, and whatever that starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_for_chunks(out, process, count):
