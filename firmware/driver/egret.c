@@ -55,7 +55,7 @@ static enum egret_result read_core(struct egret *egret)
 
 enum egret_result egret_init(struct egret *egret, const struct egret_port *port, uint32_t polls)
 {
-    if (!egret || !port || !port->read || !port->write || !port->send || !port->take || polls == 0)
+    if (!egret || !port || !egret_port_is_whole(port) || polls == 0)
         return EGRET_ARGUMENT;
     egret->port = *port;
     egret->polls = polls;
@@ -136,9 +136,8 @@ enum egret_result egret_load(struct egret *egret, const uint32_t *words, size_t 
     result = egret_reset(egret);
     if (result != EGRET_OK)
         return result;
-    for (size_t k = 0; k < count; k++)
-        if (egret_put(egret, EGRET_ADDRESS(LOAD_DATA), words[k]))
-            return EGRET_BUS;
+    if (egret_put_words(egret, EGRET_ADDRESS(LOAD_DATA), words, count))
+        return EGRET_BUS;
     const uint32_t wanted = EGRET_MASK(STATUS, LOADED) | EGRET_MASK(STATUS, IDLE);
     for (uint32_t polls = egret->polls; polls; polls--) {
         uint32_t status;

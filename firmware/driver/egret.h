@@ -81,9 +81,20 @@ enum egret_error {
     EGRET_ERROR_COUNT
 };
 
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
+
+struct egret_event {
+    uint32_t index;
+    int32_t value;
+};
+
+/* What an event, or a call, does to the step and the sequence that it belongs to. Behind the end of a sequence all
+ * states are 0. */
+enum egret_mark { EGRET_GOES_ON = 0, EGRET_ENDS_STEP, EGRET_ENDS_SEQUENCE };
+
 /* ---- Hardware layer ---------------------------------------------------------------------------------------------- */
 
-/* A beat of the event stream, in or out. */
+/* A beat of the results. */
 struct egret_beat {
     uint32_t index; /* EGRET_NULL_INDEX: no event */
     int32_t value;
@@ -92,9 +103,9 @@ struct egret_beat {
 };
 
 /* The four functions that reach a core. Each returns EGRET_OK if it did what it is for; anything not named here is
- * taken for
- * EGRET_BUS. None may wait without end. A layer that holds beats of its own on the way to the core holds one at most:
- * a reset of the core does not reach it (the driver resets twice for it). */
+ * taken for EGRET_BUS. None may wait without end. A layer that holds beats of its own on the way to the core holds one
+ * at most, or forgets them when RESET is written to CONTROL: a reset of the core does not reach them (the driver resets
+ * twice for the one). */
 struct egret_port {
     void *context; /* handed to each function */
 
@@ -104,8 +115,14 @@ struct egret_port {
     /* Write the register at a byte address. When a read begins, the writes before it have reached the core. */
     enum egret_result (*write)(void *context, uint32_t address, uint32_t word);
 
-    /* Send a beat. EGRET_WAIT: there is no room for it now, and it was not sent. */
-    enum egret_result (*send)(void *context, const struct egret_beat *beat);
+    /* Send events in order. With a mark other than EGRET_GOES_ON the last beat has TLAST, with EGRET_ENDS_SEQUENCE
+     * TUSER, too; the others have neither. With count 0, which comes with such a mark only, that is a beat of its own,
+     * of EGRET_NULL_INDEX and value 0. An index with bit 31, which belongs to the beat, comes alone, with EGRET_GOES_ON.
+     *
+     * EGRET_OK: all are sent. EGRET_WAIT: there is no room now for the rest. Then, and with EGRET_BUS, the layer sets
+     * *sent, which is 0 before, to the number of events that were sent. */
+    enum egret_result (*send)(void *context, const struct egret_event *events, size_t count, enum egret_mark mark,
+                              size_t *sent);
 
     /* Take a beat of the results. EGRET_WAIT: there is none now. */
     enum egret_result (*take)(void *context, struct egret_beat *beat);
@@ -200,15 +217,6 @@ enum egret_result egret_load(struct egret *egret, const uint32_t *words, size_t 
 enum egret_result egret_set_window(struct egret *egret, uint32_t base, uint32_t beats);
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
-
-struct egret_event {
-    uint32_t index;
-    int32_t value;
-};
-
-/* What an event, or a call, does to the step and the sequence that it belongs to. Behind the end of a sequence all
- * states are 0. */
-enum egret_mark { EGRET_GOES_ON = 0, EGRET_ENDS_STEP, EGRET_ENDS_SEQUENCE };
 
 /* What egret_receive() found. */
 struct egret_step {

@@ -86,7 +86,26 @@ static uint32_t check_network(struct egret_reader *reader)
 
 /* ---- Lists ------------------------------------------------------------------------------------------------------- */
 
-/* Lists of a lane lie one after the other, and go to rows of the network. */
+/* Entries, which most of an image is, go to rows of the network. What a record has behind its first one is passed over at
+ * once, up to one that is wrong. */
+static void check_entries(struct egret_reader *reader, uint32_t left)
+{
+    const uint32_t end = reader->network->rows << ENTRY_ROW_SHIFT;
+    while (left && reader->result == EGRET_OK) {
+        egret_within(reader, egret_read_word(reader) < end);
+        left--;
+        const uint32_t *words = &reader->words[reader->at];
+        uint32_t most = left < reader->left ? left : reader->left, right = 0;
+        while (reader->result == EGRET_OK && right < most && words[right] < end)
+            right++;
+        reader->at += right;
+        reader->done += right;
+        reader->left -= right;
+        left -= right;
+    }
+}
+
+/* Lists of a lane lie one after the other. */
 static void check_lane(struct egret_reader *reader, uint32_t lane)
 {
     const struct egret_network *network = reader->network;
@@ -100,8 +119,7 @@ static void check_lane(struct egret_reader *reader, uint32_t lane)
         egret_within(reader, is_next && entries <= reader->core->entries);
     }
     egret_begin_run(reader, EGRET_RECORD_ENTRY, lane);
-    for (; entries && reader->result == EGRET_OK; entries--)
-        egret_within(reader, egret_read_word(reader) >> ENTRY_ROW_SHIFT < rows);
+    check_entries(reader, entries);
 }
 
 /* Lists in external memory lie one after the other from its start on, those of dense inputs, which are not listed,

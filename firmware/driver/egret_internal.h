@@ -33,11 +33,32 @@ enum {
 /* Of a UNIT record's word. */
 enum { EGRET_UNIT_THRESHOLD = 0x7FFF, EGRET_UNIT_PRESENT = 0x8000, EGRET_UNIT_ID_SHIFT = 16 };
 
+/* The hardware layer, bound when the driver is compiled, or the caller's pointers (egret.h). */
+#ifndef EGRET_PORT_HEADER
+#define EGRET_PORT_HEADER "egret_pointers.h"
+#endif
+#include EGRET_PORT_HEADER
+
 /* Access to the core; what the layer returns is never passed on as it is. */
 enum egret_result egret_get(const struct egret *egret, uint32_t address, uint32_t *word);
 enum egret_result egret_put(const struct egret *egret, uint32_t address, uint32_t word);
-enum egret_result egret_put_beat(const struct egret *egret, const struct egret_beat *beat);
-enum egret_result egret_get_beat(const struct egret *egret, struct egret_beat *beat);
+/* Write words to one register. */
+enum egret_result egret_put_words(const struct egret *egret, uint32_t address, const uint32_t *words, size_t count);
+
+/* Send events from events[*sent] on and count *sent up, whatever they are; egret_send_events() without its checks. */
+enum egret_result egret_put_events(struct egret *egret, const struct egret_event *events, size_t count,
+                                   enum egret_mark mark, size_t *sent);
+
+static inline enum egret_result egret_known(enum egret_result result)
+{
+    return result == EGRET_OK || result == EGRET_WAIT ? result : EGRET_BUS;
+}
+
+static inline enum egret_result egret_get_beat(const struct egret *egret, struct egret_beat *beat)
+{
+    *beat = (struct egret_beat){.index = EGRET_NULL_INDEX};
+    return egret_known(egret_port_take(&egret->port, beat));
+}
 
 /* EGRET_BUSY if a step is under way, or a result not taken. */
 enum egret_result egret_check_idle(const struct egret *egret);

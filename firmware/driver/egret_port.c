@@ -4,39 +4,20 @@
 enum egret_result egret_get(const struct egret *egret, uint32_t address, uint32_t *word)
 {
     *word = 0;
-    return egret->port.read(egret->port.context, address, word) == EGRET_OK ? EGRET_OK : EGRET_BUS;
+    return egret_port_read(&egret->port, address, word) == EGRET_OK ? EGRET_OK : EGRET_BUS;
+}
+
+enum egret_result egret_put_words(const struct egret *egret, uint32_t address, const uint32_t *words, size_t count)
+{
+    for (; count; count--)
+        if (egret_port_write(&egret->port, address, *words++) != EGRET_OK)
+            return EGRET_BUS;
+    return EGRET_OK;
 }
 
 enum egret_result egret_put(const struct egret *egret, uint32_t address, uint32_t word)
 {
-    return egret->port.write(egret->port.context, address, word) == EGRET_OK ? EGRET_OK : EGRET_BUS;
-}
-
-static enum egret_result is_known(enum egret_result result)
-{
-    return result == EGRET_OK || result == EGRET_WAIT ? result : EGRET_BUS;
-}
-
-enum egret_result egret_put_beat(const struct egret *egret, const struct egret_beat *beat)
-{
-    return is_known(egret->port.send(egret->port.context, beat));
-}
-
-enum egret_result egret_get_beat(const struct egret *egret, struct egret_beat *beat)
-{
-    beat->index = EGRET_NULL_INDEX;
-    beat->last = beat->user = false;
-    return is_known(egret->port.take(egret->port.context, beat));
-}
-
-enum egret_result egret_control(const struct egret *egret, uint32_t clear, uint32_t set)
-{
-    uint32_t control;
-    if (!egret)
-        return EGRET_ARGUMENT;
-    if (egret_get(egret, EGRET_ADDRESS(CONTROL), &control))
-        return EGRET_BUS;
-    return egret_put(egret, EGRET_ADDRESS(CONTROL), (control & ~clear) | set);
+    return egret_put_words(egret, address, &word, 1);
 }
 
 enum egret_result egret_poll(const struct egret *egret, uint32_t *polls)

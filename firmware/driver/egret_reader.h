@@ -21,10 +21,10 @@ void egret_require(struct egret_reader *reader, bool holds, enum egret_result ot
 /* The same with EGRET_IMAGE_RANGE. */
 void egret_within(struct egret_reader *reader, bool holds);
 
-/* Begin a run: what one kind and select has. The record before must be over. */
+/* Begin a run: what one kind and select has. When its first word is read the record before must be over. */
 void egret_begin_run(struct egret_reader *reader, uint32_t kind, uint32_t select);
 
-/* Return the next data word of the run. */
+/* Return the next data word of the run; 0 if there is none. */
 uint32_t egret_read_word(struct egret_reader *reader);
 
 /* Read a run of a few words. */

@@ -36,10 +36,7 @@ static enum egret_result write_state(const struct egret *egret, const struct uni
     const uint32_t record[STATE_WORDS] = {
         STATE_HEADER | unit->cell << 16, unit->address,
         (uint16_t)state->h | (uint32_t)state->fires << EGRET__STATE_DATA__FIRES_bp};
-    for (int k = 0; k < STATE_WORDS; k++)
-        if (egret_put(egret, EGRET_ADDRESS(LOAD_DATA), record[k]))
-            return EGRET_BUS;
-    return EGRET_OK;
+    return egret_put_words(egret, EGRET_ADDRESS(LOAD_DATA), record, STATE_WORDS);
 }
 
 /* Send what the unit sent last: y, c in y_bits bits, rounded half up, unless that is 0. */
@@ -52,10 +49,10 @@ static enum egret_result send_last(struct egret *egret, const struct unit *unit,
     if (y == 0)
         return EGRET_OK;
     const uint32_t source = egret->network.inputs + unit->number;
-    const struct egret_beat beat = {.index = RESTORES | source, .value = y < most ? y : most};
-    egret->sending = true;
+    const struct egret_event event = {RESTORES | source, y < most ? y : most};
+    size_t sent = 0;
     for (uint32_t polls = egret->polls;;) {
-        enum egret_result result = egret_put_beat(egret, &beat);
+        enum egret_result result = egret_put_events(egret, &event, 1, EGRET_GOES_ON, &sent);
         if (result != EGRET_WAIT)
             return result;
         result = egret_poll(egret, &polls);

@@ -27,6 +27,16 @@ enum egret_result egret_check_fault(const struct egret *egret)
     return (status & EGRET_MASK(STATUS, ERROR)) ? EGRET_FAULT : EGRET_OK;
 }
 
+enum egret_result egret_control(const struct egret *egret, uint32_t clear, uint32_t set)
+{
+    uint32_t control;
+    if (!egret)
+        return EGRET_ARGUMENT;
+    if (egret_get(egret, EGRET_ADDRESS(CONTROL), &control))
+        return EGRET_BUS;
+    return egret_put(egret, EGRET_ADDRESS(CONTROL), (control & ~clear) | set);
+}
+
 enum egret_result egret_set_best_only(const struct egret *egret, bool best_only)
 {
     const uint32_t bit = EGRET_MASK(CONTROL, ARGMAX_ONLY);

@@ -8,12 +8,42 @@ static bool is_mark(enum egret_mark mark)
     return (unsigned)mark <= EGRET_ENDS_SEQUENCE;
 }
 
-static enum egret_result check_event(const struct egret *egret, uint32_t index, int32_t value)
+enum egret_result egret_put_events(struct egret *egret, const struct egret_event *events, size_t count,
+                                   enum egret_mark mark, size_t *sent)
 {
-    int32_t most = INT32_MAX >> (32 - egret->core.value_bits);
-    if (index >= egret->network.inputs)
-        return EGRET_INDEX;
-    return value >= -most - 1 && value <= most ? EGRET_OK : EGRET_VALUE;
+    const size_t before = *sent, left = count - before;
+    /* Without an event a beat that carries none ends the step; not so when all events are sent already. */
+    if (left == 0 && (count || mark == EGRET_GOES_ON))
+        return EGRET_OK;
+    size_t now = 0;
+    enum egret_result result = egret_known(egret_port_send(&egret->port, before ? events + before : events, left, mark, &now));
+    if (result == EGRET_OK) {
+        now = left;
+        egret->steps += mark != EGRET_GOES_ON;
+        egret->sending = mark == EGRET_GOES_ON;
+    } else if (now) {
+        egret->sending = true;
+        if (now >= left) { /* not with this result */
+            now = left;
+            result = EGRET_BUS;
+        }
+    }
+    *sent = before + now;
+    return result;
+}
+
+static enum egret_result check_events(const struct egret *egret, const struct egret_event *events, size_t from,
+                                      size_t count)
+{
+    const uint32_t inputs = egret->network.inputs, half = 1u << (egret->core.value_bits - 1), outside = 0u - 2 * half;
+    for (; from < count; from++) {
+        const struct egret_event event = events[from];
+        if (event.index >= inputs)
+            return EGRET_INDEX;
+        if (((uint32_t)event.value + half) & outside)
+            return EGRET_VALUE;
+    }
+    return EGRET_OK;
 }
 
 enum egret_result egret_send_events(struct egret *egret, const struct egret_event *events, size_t count,
@@ -23,29 +53,8 @@ enum egret_result egret_send_events(struct egret *egret, const struct egret_even
         return EGRET_ARGUMENT;
     if (!egret->loaded)
         return EGRET_NETWORK;
-    for (size_t k = *sent; k < count; k++) {
-        enum egret_result result = check_event(egret, events[k].index, events[k].value);
-        if (result != EGRET_OK)
-            return result;
-    }
-    /* Without an event a beat that carries none ends the step. */
-    static const struct egret_event none = {EGRET_NULL_INDEX, 0};
-    size_t k = *sent, end = count ? count : mark != EGRET_GOES_ON;
-    for (; k < end; k++) {
-        const struct egret_event *event = count ? &events[k] : &none;
-        struct egret_beat beat = {.index = event->index, .value = event->value};
-        if (k + 1 == end) {
-            beat.last = mark != EGRET_GOES_ON;
-            beat.user = mark == EGRET_ENDS_SEQUENCE;
-        }
-        enum egret_result result = egret_put_beat(egret, &beat);
-        if (result != EGRET_OK)
-            return result;
-        egret->sending = !beat.last;
-        egret->steps += beat.last;
-        *sent += count > 0;
-    }
-    return EGRET_OK;
+    enum egret_result result = check_events(egret, events, *sent, count);
+    return result == EGRET_OK ? egret_put_events(egret, events, count, mark, sent) : result;
 }
 
 enum egret_result egret_send(struct egret *egret, uint32_t index, int32_t value, enum egret_mark mark)
@@ -63,6 +72,15 @@ enum egret_result egret_end_step(struct egret *egret, enum egret_mark mark)
 
 /* ---- Results ----------------------------------------------------------------------------------------------------- */
 
+/* Four at a time: with few results, such as the largest output alone, this is a good part of what a step takes. */
+static void clear(int32_t *outputs, uint32_t count)
+{
+    for (; count >= 4; count -= 4, outputs += 4)
+        outputs[0] = outputs[1] = outputs[2] = outputs[3] = 0;
+    while (count--)
+        *outputs++ = 0;
+}
+
 enum egret_result egret_receive(struct egret *egret, int32_t *outputs, size_t size, struct egret_step *step)
 {
     if (!egret || !outputs)
@@ -72,30 +90,32 @@ enum egret_result egret_receive(struct egret *egret, int32_t *outputs, size_t si
     uint32_t count = egret->network.outputs;
     if (size < count)
         return EGRET_ROOM;
-    for (;;) {
-        struct egret_beat beat;
-        enum egret_result result = egret_get_beat(egret, &beat);
+    uint32_t received = egret->received;
+    enum egret_result result;
+    struct egret_beat beat;
+    do {
+        result = egret_get_beat(egret, &beat);
         if (result != EGRET_OK)
-            return result;
-        if (egret->received == 0)
-            for (uint32_t k = 0; k < count; k++)
-                outputs[k] = 0;
-        if (beat.index < count && egret->received < count) {
+            break;
+        if (received == 0)
+            clear(outputs, count);
+        if (beat.index < count && received < count) {
             outputs[beat.index] = beat.value;
-            egret->received++;
+            received++;
         } else if (beat.index != EGRET_NULL_INDEX || !beat.last) {
-            return EGRET_RESULT;
+            result = EGRET_RESULT;
         }
-        if (beat.last) {
-            if (step) {
-                step->count = egret->received;
-                step->ends_sequence = beat.user;
-            }
-            egret->received = 0;
-            egret->steps -= egret->steps > 0;
-            return EGRET_OK;
+    } while (result == EGRET_OK && !beat.last);
+    if (result == EGRET_OK) {
+        if (step) {
+            step->count = received;
+            step->ends_sequence = beat.user;
         }
+        egret->steps -= egret->steps > 0;
+        received = 0;
     }
+    egret->received = received;
+    return result;
 }
 
 enum egret_result egret_run_step(struct egret *egret, const struct egret_event *events, size_t count,
@@ -106,25 +126,22 @@ enum egret_result egret_run_step(struct egret *egret, const struct egret_event *
     if (egret->steps || egret->received)
         return EGRET_BUSY;
     enum egret_result sending = EGRET_WAIT;
-    size_t sent = 0;
+    size_t sent = 0, done = 0; /* done: grows with all progress */
     for (uint32_t polls = egret->polls;;) {
         /* The core may take no more events before its results are taken. These come first: while there are none yet, it
          * is found out whether there is a place for them. */
-        uint32_t received_before = egret->received;
-        size_t sent_before = sent;
         enum egret_result result = egret_receive(egret, outputs, size, step);
         if (result == EGRET_OK)
             return sending == EGRET_OK ? egret_check_fault(egret) : EGRET_RESULT;
         if (result != EGRET_WAIT)
             return result;
-        bool progress = egret->received != received_before;
-        if (sending == EGRET_WAIT) {
+        if (sending == EGRET_WAIT)
             sending = egret_send_events(egret, events, count, mark, &sent);
-            if (sending != EGRET_OK && sending != EGRET_WAIT)
-                return sending;
-            progress |= sending == EGRET_OK || sent != sent_before;
-        }
-        if (progress) {
+        if (sending != EGRET_OK && sending != EGRET_WAIT)
+            return sending;
+        const size_t now = egret->received + sent + (sending == EGRET_OK);
+        if (now != done) {
+            done = now;
             polls = egret->polls;
             continue;
         }
@@ -143,8 +160,9 @@ enum egret_result egret_read_best(const struct egret *egret, struct egret_event 
         return EGRET_NETWORK;
     if (egret_get(egret, EGRET_ADDRESS(BEST_INDEX), &index) || egret_get(egret, EGRET_ADDRESS(BEST_VALUE), &value))
         return EGRET_BUS;
-    bool is_valid = EGRET_FIELD(index, BEST_INDEX, VALID);
-    best->index = is_valid ? EGRET_FIELD(index, BEST_INDEX, INDEX) : EGRET_NULL_INDEX;
-    best->value = is_valid ? (int32_t)value : 0;
-    return !is_valid || best->index < egret->network.outputs ? EGRET_OK : EGRET_RESULT;
+    *best = (struct egret_event){EGRET_NULL_INDEX, 0};
+    if (!EGRET_FIELD(index, BEST_INDEX, VALID))
+        return EGRET_OK;
+    *best = (struct egret_event){EGRET_FIELD(index, BEST_INDEX, INDEX), (int32_t)value};
+    return best->index < egret->network.outputs ? EGRET_OK : EGRET_RESULT;
 }

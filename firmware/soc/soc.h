@@ -51,10 +51,18 @@ static inline void store(uint32_t address, uint32_t word)
     *(volatile uint32_t *)address = word;
 }
 
-/* Index in the lower 15 bits, value in the rest. */
-static inline uint32_t event_word(uint32_t index, int32_t value)
+#define RESTORES 0x80000000u /* of an event's index: it restores a source */
+
+/* Where the last event of a step is stored, or one that is not the last. */
+static inline uint32_t event_address(enum egret_mark mark)
 {
-    return (uint32_t)value << 15 | (index & NO_SOURCE);
+    return QUEUES + QUEUES_EVENT + (mark != EGRET_GOES_ON) * QUEUES_LAST + (mark == EGRET_ENDS_SEQUENCE) * QUEUES_USER;
+}
+
+/* Index in the lower 15 bits, value in the rest. */
+static inline uint32_t event_word(const struct egret_event *event)
+{
+    return (uint32_t)event->value << 15 | (event->index & NO_SOURCE);
 }
 
 /* Cycles since the reset, modulo 2^32. */
@@ -64,8 +72,5 @@ static inline uint32_t cycles(void)
     __asm__ volatile("csrr %0, cycle" : "=r"(now));
     return now;
 }
-
-/* The driver's hardware layer. */
-extern const struct egret_port soc_port;
 
 #endif

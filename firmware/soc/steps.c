@@ -19,10 +19,9 @@ static enum egret_mark mark_of(const struct events *events, uint32_t step)
     return step + 1 == events->steps ? EGRET_ENDS_SEQUENCE : EGRET_ENDS_STEP;
 }
 
-enum egret_result run_by_driver(struct egret *egret, const struct events *events, struct time *time)
+enum egret_result run_by_driver(struct egret *egret, const struct events *events, int32_t *outputs, struct time *time)
 {
-    static int32_t outputs[OUTPUTS_MAX];
-    uint32_t sent = 0, received = 0, polls = 0, waited = 0, start = cycles();
+    uint32_t sent = 0, received = 0, polls = 0, asked = 0, waited = 0, start = cycles();
     size_t within = 0; /* events of the step that are sent */
     while (received < events->steps) {
         if (sent < events->steps && sent - received < AHEAD) {
@@ -37,17 +36,18 @@ enum egret_result run_by_driver(struct egret *egret, const struct events *events
             if (sending != EGRET_WAIT)
                 return sending;
         }
-        uint32_t asked = cycles();
         enum egret_result receiving = egret_receive(egret, outputs, OUTPUTS_MAX, NULL);
         if (receiving == EGRET_OK) {
             received++;
+            if (polls)
+                waited += cycles() - asked;
             polls = 0;
         } else if (receiving != EGRET_WAIT) {
             return receiving;
-        } else if (++polls == POLLS) {
+        } else if (polls++ == 0) {
+            asked = cycles();
+        } else if (polls == POLLS) {
             return EGRET_TIMEOUT;
-        } else {
-            waited += cycles() - asked;
         }
     }
     time->elapsed += cycles() - start;
@@ -60,14 +60,14 @@ static inline bool send_step(const struct egret_event *event, uint32_t count, en
 {
     if ((load(QUEUES + QUEUES_STATUS) & QUEUES_ROOM) <= count)
         return false;
-    uint32_t end = QUEUES + QUEUES_EVENT + QUEUES_LAST + (mark == EGRET_ENDS_SEQUENCE ? QUEUES_USER : 0);
+    uint32_t end = event_address(mark);
     if (!count) {
         store(end, NO_SOURCE);
         return true;
     }
     for (const struct egret_event *last = event + count - 1; event != last; event++)
-        store(QUEUES + QUEUES_EVENT, event_word(event->index, event->value));
-    store(end, event_word(event->index, event->value));
+        store(QUEUES + QUEUES_EVENT, event_word(event));
+    store(end, event_word(event));
     return true;
 }
 

@@ -26,8 +26,9 @@ struct time {
 /* Make events of inputs that are not 0. */
 void find_events(struct events *events, const int16_t *inputs, uint32_t steps, uint32_t count);
 
-/* Run an image's steps with calls of the driver. Only the largest output of each step is to come (egret_set_best_only). */
-enum egret_result run_by_driver(struct egret *egret, const struct events *events, struct time *time);
+/* Run an image's steps with calls of the driver. Only the largest output of each step is to come (egret_set_best_only).
+ * outputs: OUTPUTS_MAX of them; those of the last step in the end. */
+enum egret_result run_by_driver(struct egret *egret, const struct events *events, int32_t *outputs, struct time *time);
 
 /* The same, with loads and stores of the queues in place of egret_send_events() and egret_receive(). */
 enum egret_result run_by_queues(struct egret *egret, const struct events *events, struct time *time);

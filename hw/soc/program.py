@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "firmware" / "soc"
 DRIVER = ROOT / "firmware" / "driver"
 STACK_BYTES = 4096
+#: The driver is compiled for this SoC's hardware layer, and linked as one with the program that calls it.
+FLAGS = ("-O2", "-flto", "-fomit-frame-pointer", '-DEGRET_PORT_HEADER="port.h"')
 #: Limits of ``firmware/soc/steps.h``.
 STEPS_MAX, INPUTS_MAX, OUTPUTS_MAX = 16, 64, 64
 
@@ -68,7 +70,7 @@ def compile_program(network: Sequence[int], images: np.ndarray, work: Path, *, m
         (FOLDER / "start.S", [f"-DCONTENT={digest}"]),  # else the compiler's cache has it
         *((source, STRICT) for source in (*sorted(FOLDER.glob("*.c")), *sorted(DRIVER.glob("*.c")), BARE / "text.c")),
     ]
-    flags = ["-O2", "-fomit-frame-pointer", f"-I{BARE / 'include'}", f"-I{DRIVER}", f"-I{FOLDER}", "-I."]
+    flags = [*FLAGS, f"-I{BARE / 'include'}", f"-I{DRIVER}", f"-I{FOLDER}", "-I."]
     layout = work / "layout.ld"
     text = (FOLDER / "layout.ld").read_text()
     for name, value in (("STACK_BYTES", STACK_BYTES), ("MEMORY_BYTES", memory_bytes)):

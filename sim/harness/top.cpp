@@ -69,13 +69,20 @@ class Top {
     return okay ? EGRET_OK : EGRET_BUS;
   }
 
-  egret_result send(const egret_beat& beat) {
-    for (int cycle = 0; top_.s_axis_tvalid && cycle < kPollCycles; ++cycle) tick();
-    if (top_.s_axis_tvalid) return EGRET_WAIT;
-    top_.s_axis_tdata = static_cast<uint64_t>(static_cast<uint32_t>(beat.value)) << 32 | beat.index;
-    top_.s_axis_tlast = beat.last;
-    top_.s_axis_tuser = beat.user;
-    top_.s_axis_tvalid = 1;
+  egret_result send(const egret_event* events, std::size_t count, egret_mark mark, std::size_t* sent) {
+    const egret_event none = {EGRET_NULL_INDEX, 0};
+    const std::size_t beats = count ? count : 1;
+    for (std::size_t k = 0; k < beats; ++k) {
+      for (int cycle = 0; top_.s_axis_tvalid && cycle < kPollCycles; ++cycle) tick();
+      if (top_.s_axis_tvalid) return EGRET_WAIT;
+      const egret_event& event = count ? events[k] : none;
+      const bool last = k + 1 == beats;
+      top_.s_axis_tdata = static_cast<uint64_t>(static_cast<uint32_t>(event.value)) << 32 | event.index;
+      top_.s_axis_tlast = last && mark != EGRET_GOES_ON;
+      top_.s_axis_tuser = last && mark == EGRET_ENDS_SEQUENCE;
+      top_.s_axis_tvalid = 1;
+      if (count) ++*sent;
+    }
     return EGRET_OK;
   }
 
@@ -179,7 +186,9 @@ class Top {
 
 egret_result read(void* top, uint32_t address, uint32_t* word) { return static_cast<Top*>(top)->read(address, word); }
 egret_result write(void* top, uint32_t address, uint32_t word) { return static_cast<Top*>(top)->write(address, word); }
-egret_result send(void* top, const egret_beat* beat) { return static_cast<Top*>(top)->send(*beat); }
+egret_result send(void* top, const egret_event* events, std::size_t count, egret_mark mark, std::size_t* sent) {
+  return static_cast<Top*>(top)->send(events, count, mark, sent);
+}
 egret_result take(void* top, egret_beat* beat) { return static_cast<Top*>(top)->take(beat); }
 
 }  // namespace

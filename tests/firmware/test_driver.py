@@ -57,12 +57,13 @@ def test_header_stands_alone_in_c_and_cpp(tmp_path):
         compiled([*flags, f"-I{DRIVER}", "-c", tmp_path / name, "-o", tmp_path / "a.o"])
 
 
+@pytest.mark.parametrize("bound", [[], ['-DEGRET_PORT_HEADER="bound_port.h"']], ids=["pointers", "bound"])
 @pytest.mark.parametrize("compiler", SANITIZED)
-def test_in_front_of_a_stand_in(compiler, tmp_path):
+def test_in_front_of_a_stand_in(compiler, bound, tmp_path):
     """Every function, argument by argument and access by access, under both sanitizers."""
     program = tmp_path / "test_driver"
     compiled([
-        compiler, *STRICT, *SANITIZERS, f"-I{DRIVER}", f"-I{HARNESS}", *SOURCES, HARNESS / "stand_in.c",
+        compiler, *STRICT, *SANITIZERS, *bound, f"-I{DRIVER}", f"-I{HARNESS}", *SOURCES, HARNESS / "stand_in.c",
         HARNESS / "test_driver.c", "-o", program,
     ])  # fmt: skip
     for name in CASES:

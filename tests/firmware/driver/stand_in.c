@@ -94,7 +94,7 @@ static bool access_fails(struct stand_in *core)
     return ++core->accesses == core->fails_at;
 }
 
-static enum egret_result port_read(void *context, uint32_t address, uint32_t *word)
+enum egret_result stand_in_read(void *context, uint32_t address, uint32_t *word)
 {
     struct stand_in *core = context;
     if (access_fails(core))
@@ -134,7 +134,7 @@ static enum egret_result port_read(void *context, uint32_t address, uint32_t *wo
     return EGRET_OK;
 }
 
-static enum egret_result port_write(void *context, uint32_t address, uint32_t word)
+enum egret_result stand_in_write(void *context, uint32_t address, uint32_t word)
 {
     struct stand_in *core = context;
     if (access_fails(core))
@@ -162,17 +162,21 @@ static enum egret_result port_write(void *context, uint32_t address, uint32_t wo
 
 /* ---- Streams ----------------------------------------------------------------------------------------------------- */
 
-bool stand_in_allows(const struct stand_in *core, const struct egret_beat *beat)
+bool stand_in_allows(const struct stand_in *core, const struct egret_event *events, size_t count, enum egret_mark mark)
 {
-    int32_t most = INT32_MAX >> (32 - (core->description[4] >> 16 & 0xFF));
-    bool fits = beat->value >= -most - 1 && beat->value <= most;
-    if (beat->index == EGRET_NULL_INDEX)
-        return beat->last && beat->value == 0;
-    if (beat->index >> MARKS_RESTORED) {
-        uint32_t source = beat->index & 0x7FFFFFFF;
-        return source >= core->inputs && source < core->inputs + core->units && beat->value > 0 && fits && !beat->last;
+    const int32_t most = INT32_MAX >> (32 - (core->description[4] >> 16 & 0xFF));
+    if ((unsigned)mark > EGRET_ENDS_SEQUENCE || (count == 0 && mark == EGRET_GOES_ON))
+        return false;
+    for (const struct egret_event *event = events, *end = count ? events + count : events; event != end; event++) {
+        const uint32_t source = event->index & 0x7FFFFFFF;
+        const bool restores = event->index >> MARKS_RESTORED, fits = event->value >= -most - 1 && event->value <= most;
+        if (!fits || (!restores && event->index >= core->inputs))
+            return false;
+        if (restores && (source < core->inputs || source >= core->inputs + core->units || event->value <= 0 ||
+                         count > 1 || mark != EGRET_GOES_ON))
+            return false;
     }
-    return beat->index < core->inputs && fits && (beat->last || !beat->user);
+    return true;
 }
 
 static void answer(struct stand_in *core, struct egret_beat beat)
@@ -181,31 +185,45 @@ static void answer(struct stand_in *core, struct egret_beat beat)
         core->results[(core->first + core->count++) % STAND_IN_BEATS] = beat;
 }
 
-static enum egret_result port_send(void *context, const struct egret_beat *beat)
+static void accept(struct stand_in *core, struct egret_beat beat)
 {
-    struct stand_in *core = context;
-    if (core->ready >= core->room)
-        return EGRET_WAIT;
-    core->escaped += !core->loaded || !stand_in_allows(core, beat);
-    core->sent[core->sent_count++ % STAND_IN_BEATS] = *beat;
-    if (beat->index < core->inputs && core->outputs) {
-        answer(core, (struct egret_beat){beat->index % core->outputs + core->wrong_index, beat->value, false, false});
+    core->sent[core->sent_count++ % STAND_IN_BEATS] = beat;
+    if (beat.index < core->inputs && core->outputs) {
+        answer(core, (struct egret_beat){beat.index % core->outputs + core->wrong_index, beat.value, false, false});
         core->begun++;
     }
-    if (beat->last && !core->silent) {
+    if (beat.last && !core->silent) {
         if (core->begun == 0)
-            answer(core, (struct egret_beat){EGRET_NULL_INDEX, 0, true, beat->user});
+            answer(core, (struct egret_beat){EGRET_NULL_INDEX, 0, true, beat.user});
         struct egret_beat *last = &core->results[(core->first + core->count - 1) % STAND_IN_BEATS];
         last->last = true;
-        last->user = beat->user;
+        last->user = beat.user;
         core->begun = 0;
         core->ready = core->count;
         core->pending |= 1;
     }
-    return EGRET_OK;
 }
 
-static enum egret_result port_take(void *context, struct egret_beat *beat)
+enum egret_result stand_in_send(void *context, const struct egret_event *events, size_t count, enum egret_mark mark,
+                                size_t *sent)
+{
+    static const struct egret_event none = {EGRET_NULL_INDEX, 0};
+    struct stand_in *core = context;
+    core->sends++;
+    core->escaped += !core->loaded || !stand_in_allows(core, events, count, mark) || *sent != 0;
+    const struct egret_event *event = count ? events : &none;
+    for (size_t left = count ? count : 1; left; left--, event++) {
+        if (core->ready >= core->room || (core->takes_events && *sent == core->takes_events))
+            return EGRET_WAIT;
+        const bool is_last = left == 1;
+        accept(core, (struct egret_beat){event->index, event->value, is_last && mark != EGRET_GOES_ON,
+                                         is_last && mark == EGRET_ENDS_SEQUENCE});
+        *sent += count > 0;
+    }
+    return core->lies ? EGRET_WAIT : EGRET_OK;
+}
+
+enum egret_result stand_in_take(void *context, struct egret_beat *beat)
 {
     struct stand_in *core = context;
     core->takes++;
@@ -225,5 +243,9 @@ static enum egret_result port_take(void *context, struct egret_beat *beat)
 
 struct egret_port stand_in_port(struct stand_in *core)
 {
-    return (struct egret_port){core, port_read, port_write, port_send, port_take};
+#ifdef EGRET_PORT_HEADER
+    return (struct egret_port){.context = core};
+#else
+    return (struct egret_port){core, stand_in_read, stand_in_write, stand_in_send, stand_in_take};
+#endif
 }

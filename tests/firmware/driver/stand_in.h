@@ -19,9 +19,12 @@ struct stand_in {
     bool silent, refuses;     /* never answers a step; refuses every image */
     uint32_t wrong_index;     /* added to the index of each result */
     bool endless;             /* results go on and on */
+    uint32_t takes_events;    /* that there is room for in a call; 0: for all */
+    bool lies;                /* sends all events, and says that there is no room for the rest */
 
     /* What was done. */
     uint32_t accesses, writes, loads, takes; /* to registers; of them writes; of those to LOAD_DATA; to results */
+    uint32_t sends;                          /* calls with events */
     uint32_t resets;
     uint32_t escaped;                        /* accesses and beats that no driver may send */
     struct egret_beat sent[STAND_IN_BEATS];  /* the last beats that came in */
@@ -42,9 +45,16 @@ struct stand_in {
 };
 
 void stand_in_init(struct stand_in *core, const uint32_t description[STAND_IN_DESCRIPTION]);
-struct egret_port stand_in_port(struct stand_in *core);
 
-/* Whether a driver may send a beat while this network is loaded. */
-bool stand_in_allows(const struct stand_in *core, const struct egret_beat *beat);
+/* The layer, and its functions; `core` is a struct stand_in. If the driver is bound to them the layer has no pointers. */
+struct egret_port stand_in_port(struct stand_in *core);
+enum egret_result stand_in_read(void *core, uint32_t address, uint32_t *word);
+enum egret_result stand_in_write(void *core, uint32_t address, uint32_t word);
+enum egret_result stand_in_send(void *core, const struct egret_event *events, size_t count, enum egret_mark mark,
+                                size_t *sent);
+enum egret_result stand_in_take(void *core, struct egret_beat *beat);
+
+/* Whether a driver may send these events while this network is loaded. */
+bool stand_in_allows(const struct stand_in *core, const struct egret_event *events, size_t count, enum egret_mark mark);
 
 #endif

@@ -88,6 +88,10 @@ static void test_init(const struct file *file)
     CHECK(egret_init(NULL, &good, POLLS) == EGRET_ARGUMENT);
     CHECK(egret_init(egret, NULL, POLLS) == EGRET_ARGUMENT);
     CHECK(egret_init(egret, &good, 0) == EGRET_ARGUMENT);
+#ifdef EGRET_PORT_HEADER
+    port.context = NULL;
+    CHECK(egret_init(egret, &port, POLLS) == EGRET_ARGUMENT);
+#else
     port.read = NULL;
     CHECK(egret_init(egret, &port, POLLS) == EGRET_ARGUMENT);
     port = good, port.write = NULL;
@@ -96,6 +100,7 @@ static void test_init(const struct file *file)
     CHECK(egret_init(egret, &port, POLLS) == EGRET_ARGUMENT);
     port = good, port.take = NULL;
     CHECK(egret_init(egret, &port, POLLS) == EGRET_ARGUMENT);
+#endif
 
     uint32_t last = bench.core.accesses;
     for (uint32_t access = 1; access <= last; access++) {
@@ -595,7 +600,49 @@ static void test_events(const struct file *file)
     done = 0;
     CHECK(egret_send_events(egret, NULL, 0, EGRET_GOES_ON, &done) == EGRET_OK && bench.core.sent_count == 3);
     CHECK(egret_send_events(egret, NULL, 0, EGRET_ENDS_STEP, &done) == EGRET_OK && bench.core.sent_count == 4);
-    CHECK(bench.core.escaped == 0);
+    CHECK(egret_reset(egret) == EGRET_OK && bench.core.escaped == 0);
+}
+
+/* A step is one call of the layer, and goes on where there was no more room. */
+static void test_pieces(const struct file *file)
+{
+    struct bench bench;
+    struct egret *egret = &bench.egret;
+    load_bench(&bench, file);
+    const struct egret_event events[] = {{0, 1}, {1, 2}, {0, 3}, {1, 4}, {0, 5}};
+    const struct egret_beat *sent = bench.core.sent;
+    for (uint32_t room = 0; room <= 5; room++)
+        for (enum egret_mark mark = EGRET_GOES_ON; mark <= EGRET_ENDS_SEQUENCE; mark++) {
+            size_t done = 0;
+            uint32_t calls = 0;
+            CHECK(egret_reset(egret) == EGRET_OK);
+            bench.core.takes_events = room, bench.core.sends = bench.core.sent_count = 0;
+            for (;; calls++) {
+                enum egret_result result = egret_send_events(egret, events, 5, mark, &done);
+                CHECK(bench.core.sends == calls + 1 && bench.core.sent_count == done);
+                if (result == EGRET_OK)
+                    break;
+                CHECK(result == EGRET_WAIT && done == (calls + 1) * room && egret->sending && egret->steps == 0);
+            }
+            CHECK(done == 5 && calls == (room ? 4 / room : 0));
+            CHECK(egret->sending == (mark == EGRET_GOES_ON) && egret->steps == (mark != EGRET_GOES_ON));
+            for (int k = 0; k < 5; k++)
+                CHECK(sent[k].index == events[k].index && sent[k].value == events[k].value &&
+                      sent[k].last == (k == 4 && mark != EGRET_GOES_ON) &&
+                      sent[k].user == (k == 4 && mark == EGRET_ENDS_SEQUENCE));
+        }
+
+    /* No room for a beat without an event; a layer that says what cannot be. */
+    size_t done = 0;
+    CHECK(egret_reset(egret) == EGRET_OK);
+    bench.core.takes_events = bench.core.room = 0;
+    CHECK(egret_end_step(egret, EGRET_ENDS_STEP) == EGRET_WAIT && !egret->sending && egret->steps == 0);
+    bench.core.room = STAND_IN_BEATS;
+    CHECK(egret_end_step(egret, EGRET_ENDS_STEP) == EGRET_OK && egret->steps == 1);
+    CHECK(egret_reset(egret) == EGRET_OK);
+    bench.core.lies = true;
+    CHECK(egret_send_events(egret, events, 5, EGRET_GOES_ON, &done) == EGRET_BUS && done == 5 && egret->sending);
+    CHECK(egret_reset(egret) == EGRET_OK && bench.core.escaped == 0);
 }
 
 static void test_results(const struct file *file)
@@ -898,6 +945,7 @@ int main(int argc, char **argv)
         test_readout_alone(&files[k]);
         test_load(&files[k]);
         test_events(&files[k]);
+        test_pieces(&files[k]);
         test_results(&files[k]);
         test_steps(&files[k]);
         test_states(&files[k]);
