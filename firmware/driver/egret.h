@@ -115,9 +115,10 @@ struct egret_port {
     /* Write the register at a byte address. When a read begins, the writes before it have reached the core. */
     enum egret_result (*write)(void *context, uint32_t address, uint32_t word);
 
-    /* Send events in order. With a mark other than EGRET_GOES_ON the last beat has TLAST, with EGRET_ENDS_SEQUENCE
-     * TUSER, too; the others have neither. With count 0, which comes with such a mark only, that is a beat of its own,
-     * of EGRET_NULL_INDEX and value 0. An index with bit 31, which belongs to the beat, comes alone, with EGRET_GOES_ON.
+    /* Send events, a beat each, in order. With a mark other than EGRET_GOES_ON the last beat has TLAST, with
+     * EGRET_ENDS_SEQUENCE TUSER, too; no other beat has either. With count 0, which comes with such a mark only, that
+     * is a beat of EGRET_NULL_INDEX and value 0. An index with bit 31, which is sent as it is, comes alone, with
+     * EGRET_GOES_ON.
      *
      * EGRET_OK: all are sent. EGRET_WAIT: there is no room now for the rest. Then, and with EGRET_BUS, the layer sets
      * *sent, which is 0 before, to the number of events that were sent. */
@@ -127,6 +128,10 @@ struct egret_port {
     /* Take a beat of the results. EGRET_WAIT: there is none now. */
     enum egret_result (*take)(void *context, struct egret_beat *beat);
 };
+
+/* A program with one kind of layer may bind it when the driver is compiled: with EGRET_PORT_HEADER defined as the name
+ * of a header, "layer.h" with its quotation marks, the driver calls the five functions that are there, as
+ * egret_pointers.h has them, in place of the pointers, and a compiler can make them part of it. All else stays. */
 
 /* ---- Core and network -------------------------------------------------------------------------------------------- */
 

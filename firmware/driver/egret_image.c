@@ -86,8 +86,8 @@ static uint32_t check_network(struct egret_reader *reader)
 
 /* ---- Lists ------------------------------------------------------------------------------------------------------- */
 
-/* Entries, which most of an image is, go to rows of the network. What a record has behind its first one is passed over at
- * once, up to one that is wrong. */
+/* Entries, which most of an image is, go to rows of the network. What a record has behind its first one is passed over
+ * at once, up to one that is wrong. */
 static void check_entries(struct egret_reader *reader, uint32_t left)
 {
     const uint32_t end = reader->network->rows << ENTRY_ROW_SHIFT;

@@ -18,8 +18,8 @@ void egret_begin_run(struct egret_reader *reader, uint32_t kind, uint32_t select
     reader->done = 0;
 }
 
-/* Begin the record that the run begins or goes on with; leaves nothing to read if there is none, or if the record before is
- * not over. */
+/* Begin the record that the run begins or goes on with; leaves nothing to read if there is none, or if the record
+ * before is not over. */
 static void begin_record(struct egret_reader *reader)
 {
     const uint32_t *record = &reader->words[reader->at];
@@ -67,7 +67,8 @@ void egret_skip_biases(struct egret_reader *reader, uint32_t cell)
     }
 }
 
-/* A byte at a time, by a small table for each half of it: what a byte does to the rest is the sum of what its halves do. */
+/* A byte at a time, by a small table for each half of it: what a byte does to the rest is the sum of what its halves
+ * do. */
 uint32_t egret_checksum(const uint32_t *words, size_t count)
 {
     static const uint32_t table[2][16] = {

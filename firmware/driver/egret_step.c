@@ -8,6 +8,8 @@ static bool is_mark(enum egret_mark mark)
     return (unsigned)mark <= EGRET_ENDS_SEQUENCE;
 }
 
+/* All events of a call go to the layer at once, and what is kept of a step is kept once a call: a function call and a
+ * place in memory for each event take longer on a small CPU than a core takes for it. */
 enum egret_result egret_put_events(struct egret *egret, const struct egret_event *events, size_t count,
                                    enum egret_mark mark, size_t *sent)
 {
@@ -16,7 +18,9 @@ enum egret_result egret_put_events(struct egret *egret, const struct egret_event
     if (left == 0 && (count || mark == EGRET_GOES_ON))
         return EGRET_OK;
     size_t now = 0;
-    enum egret_result result = egret_known(egret_port_send(&egret->port, before ? events + before : events, left, mark, &now));
+    if (before)
+        events += before;
+    enum egret_result result = egret_known(egret_port_send(&egret->port, events, left, mark, &now));
     if (result == EGRET_OK) {
         now = left;
         egret->steps += mark != EGRET_GOES_ON;

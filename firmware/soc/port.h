@@ -1,5 +1,5 @@
-/* The driver's hardware layer, compiled into the driver (EGRET_PORT_HEADER): registers on the bus, an event in one store,
- * a result in two loads. */
+/* The hardware layer that the driver is compiled with (EGRET_PORT_HEADER): registers on the bus, an event in one store, a
+ * result in two loads. */
 #ifndef EGRET_SOC_PORT_H
 #define EGRET_SOC_PORT_H
 

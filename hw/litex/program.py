@@ -11,6 +11,7 @@ import litex.soc.software
 from firmware.compile import BARE, STRICT, ProgramError, build, load_image, words
 
 FOLDER = Path(__file__).parent / "firmware"
+REGISTERS = Path(__file__).parents[2] / "firmware" / "driver"  #: has the core's registers in ``egret_registers.h``
 SOFTWARE = Path(litex.soc.software.__path__[0])
 CPU = Path(litex.soc.cores.cpu.vexriscv.__path__[0])
 OURS = (FOLDER / "main.c", FOLDER / "console.c", BARE / "text.c")
@@ -42,7 +43,7 @@ def compile_program(include: Path, work: Path, cases: bytes, *, rom_bytes: int, 
     work.mkdir(parents=True, exist_ok=True)
     (work / "cases.bin").write_bytes(cases)
     theirs = (include, SOFTWARE / "include", SOFTWARE, SOFTWARE / "libbase", CPU)
-    flags = ["-Os", f"-I{BARE / 'include'}", f"-I{FOLDER / 'include'}", f"-I{work.resolve()}"]
+    flags = ["-Os", f"-I{BARE / 'include'}", f"-I{FOLDER / 'include'}", f"-I{REGISTERS}", f"-I{work.resolve()}"]
     flags.append(f"-DMEMTEST_DATA_SIZE={test_bytes}")
     flags += [part for folder in theirs for part in ("-isystem", str(folder.resolve()))]
     sources = [

@@ -14,6 +14,7 @@ from golden.reference import run
 
 WAYS = ("driver", "queues")  #: in which ``firmware/soc`` runs every image, with calls of the driver and without
 END = "DONE"
+OVERHEAD_MAX = 0.5  #: of either way
 
 
 @dataclass(frozen=True)
@@ -134,3 +135,12 @@ def differences(said: Said, expected: Expected) -> list[str]:
     if said.lane_busy != macs:
         found.append(f"lanes were busy {said.lane_busy} cycles in all, not {macs}")
     return found
+
+
+def too_slow(said: Said) -> list[str]:
+    """Return a line for each way in which the core stands still for the processor longer than it may."""
+    return [
+        f"{way}: the overhead is {speed.overhead:.3f}, more than {OVERHEAD_MAX}"
+        for way, speed in said.speed.items()
+        if speed.overhead > OVERHEAD_MAX
+    ]

@@ -1,8 +1,10 @@
 """What a SoC says against what it must say: nothing that is wrong passes."""
 
+import re
+
 import pytest
 
-from sim.soc.check import Expected, Speed, differences, read
+from sim.soc.check import Expected, Speed, differences, read, too_slow
 
 STEPS = 10
 EXPECTED = Expected([(7, -5), (3, 250)], {("steps", 0): 20, ("macs", 0): 30, ("macs", 1): 12})
@@ -17,7 +19,7 @@ LINES = [
 
 def test_reads_what_is_right():
     said = read(LINES, STEPS)
-    assert differences(said, EXPECTED) == []
+    assert differences(said, EXPECTED) == [] and too_slow(said) == []
     assert said.speed == {"driver": Speed(60.0, 40.0, 50.0), "queues": Speed(50.0, 40.0, 15.0)}
     assert said.speed["driver"].overhead == 0.5 and said.speed["queues"].overhead == 0.25
     assert said.load_cycles == 5000
@@ -44,3 +46,10 @@ def test_notices_what_is_wrong(line, instead, message):
 def test_notices_results_out_of_order():
     lines = [*LINES[:2], LINES[3], LINES[2], *LINES[4:]]
     assert "image out of order: driver 1 3 250" in differences(read(lines, STEPS), EXPECTED)
+
+
+@pytest.mark.parametrize("way, elapsed", [("driver", 602), ("queues", 700)])
+def test_notices_what_is_slow(way, elapsed):
+    lines = [re.sub(rf"^{way} elapsed \d+", f"{way} elapsed {elapsed}", line) for line in LINES]
+    (message,) = too_slow(read(lines, STEPS))
+    assert message == f"{way}: the overhead is {elapsed / 400 - 1:.3f}, more than 0.5"

@@ -1,27 +1,34 @@
-/* The core's registers as docs/registers.md has them, on the SoC's bus. */
+/* The core's registers, as the driver's header has them, on the SoC's bus. */
 #ifndef EGRET_H
 #define EGRET_H
 
 #include <generated/mem.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "egret_registers.h"
+
 enum egret_register {
-    EGRET_MAGIC = 0x00,
-    EGRET_CONFIG_ID = 0x08,
-    EGRET_CONTROL = 0x20,
-    EGRET_STATUS = 0x24,
-    EGRET_ERROR = 0x28,
-    EGRET_ERROR_DETAIL = 0x2C,
-    EGRET_LOAD_DATA = 0x30,
-    EGRET_COUNTER_SELECT = 0x3C,
-    EGRET_COUNTER_LOW = 0x40,
-    EGRET_LIST_BASE = 0x5C,
-    EGRET_LIST_SIZE = 0x60,
+    EGRET_MAGIC = offsetof(egret_t, MAGIC),
+    EGRET_CONFIG_ID = offsetof(egret_t, CONFIG_ID),
+    EGRET_CONTROL = offsetof(egret_t, CONTROL),
+    EGRET_STATUS = offsetof(egret_t, STATUS),
+    EGRET_ERROR = offsetof(egret_t, ERROR),
+    EGRET_ERROR_DETAIL = offsetof(egret_t, ERROR_DETAIL),
+    EGRET_LOAD_DATA = offsetof(egret_t, LOAD_DATA),
+    EGRET_COUNTER_SELECT = offsetof(egret_t, COUNTER_SELECT),
+    EGRET_COUNTER_LOW = offsetof(egret_t, COUNTER_LOW),
+    EGRET_LIST_BASE = offsetof(egret_t, LIST_BASE),
+    EGRET_LIST_SIZE = offsetof(egret_t, LIST_SIZE),
 };
 
-enum { EGRET_MAGIC_VALUE = 0x54524745 };
-enum { EGRET_RESET = 1, EGRET_CLEAR_COUNTERS = 4 };               /* of CONTROL */
-enum { EGRET_LOADED = 1, EGRET_IDLE = 2, EGRET_FAULT = 4 }; /* of STATUS */
+enum { EGRET_MAGIC_VALUE = EGRET__MAGIC__VALUE_reset };
+enum { EGRET_RESET = EGRET__CONTROL__RESET_bm, EGRET_CLEAR_COUNTERS = EGRET__CONTROL__CLEAR_COUNTERS_bm };
+enum {
+    EGRET_LOADED = EGRET__STATUS__LOADED_bm,
+    EGRET_IDLE = EGRET__STATUS__IDLE_bm,
+    EGRET_FAULT = EGRET__STATUS__ERROR_bm
+};
 
 static inline uint32_t egret_read(enum egret_register at)
 {
