@@ -302,7 +302,16 @@ static void test_ranges(const struct file *file)
         expect(&bench, words, n, directory + 1, 0xFFFF0000, EGRET_IMAGE_RANGE);
         expect(&bench, words, n, directory + 1, (words[directory + 1] & 0xFFFF0000u) | 0xFFFF, EGRET_IMAGE_RANGE);
         expect(&bench, words, n, entry, words[entry] | network.rows << 10, EGRET_IMAGE_RANGE);
-        expect(&bench, words, n, entry, words[entry] | 0x80000000u, EGRET_IMAGE_RANGE);
+        /* Each entry of the record, and where it is told to be. */
+        for (size_t at = entry; at < entry + (words[entry - 2] & 0xFFFF); at++) {
+            size_t where;
+            expect(&bench, words, n, at, network.rows << 10, EGRET_IMAGE_RANGE);
+            expect(&bench, words, n, at, words[at] | 0x80000000u, EGRET_IMAGE_RANGE);
+            words[at] ^= 0x80000000u;
+            words[n - 1] = crc32(words, n - 3);
+            CHECK(egret_check_image(core, words, n, &network, &where) == EGRET_IMAGE_RANGE && where == at + 1);
+            words[at] ^= 0x80000000u;
+        }
         CHECK(network.list_beats == 0);
     }
     uint32_t present = words[unit] | 0x8000u; /* the first one, whether there or not */
@@ -596,7 +605,8 @@ static void test_events(const struct file *file)
     CHECK(egret_send_events(egret, events, 3, EGRET_ENDS_STEP, &done) == EGRET_WAIT && done == 0);
     bench.core.room = STAND_IN_BEATS;
     CHECK(egret_send_events(egret, events, 3, EGRET_GOES_ON, &done) == EGRET_OK && done == 3 && egret->sending);
-    CHECK(egret_send_events(egret, events, 3, EGRET_GOES_ON, &done) == EGRET_OK && bench.core.sent_count == 3);
+    for (enum egret_mark mark = EGRET_GOES_ON; mark <= EGRET_ENDS_SEQUENCE; mark++) /* what is all sent is sent once */
+        CHECK(egret_send_events(egret, events, 3, mark, &done) == EGRET_OK && bench.core.sent_count == 3);
     done = 0;
     CHECK(egret_send_events(egret, NULL, 0, EGRET_GOES_ON, &done) == EGRET_OK && bench.core.sent_count == 3);
     CHECK(egret_send_events(egret, NULL, 0, EGRET_ENDS_STEP, &done) == EGRET_OK && bench.core.sent_count == 4);
@@ -732,6 +742,10 @@ static void test_steps(const struct file *file)
     bench.core.late = 2 * POLLS, bench.core.takes = 0;
     CHECK(egret_run_step(egret, events, 1, EGRET_ENDS_STEP, outputs, count, &step) == EGRET_TIMEOUT);
     CHECK(bench.core.takes == POLLS + 1); /* the first time an event was sent */
+    CHECK(egret_reset(egret) == EGRET_OK);
+    bench.core.takes = 0;
+    CHECK(egret_run_step(egret, NULL, 0, EGRET_ENDS_STEP, outputs, count, &step) == EGRET_TIMEOUT);
+    CHECK(bench.core.takes == POLLS + 1); /* or the end of the step */
     bench.core.late = 0;
     CHECK(egret_reset(egret) == EGRET_OK);
     bench.core.room = 0;
