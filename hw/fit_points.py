@@ -53,6 +53,11 @@ def _points(target: str, *cases: dict[str, Any], **marks: bool) -> list[Point]:
     return [Point(target, CoreConfig(**case), **marks) for case in cases]
 
 
+def _streamed(target: str, *cases: dict[str, Any], **marks: bool) -> list[Point]:
+    """As :func:`_points`, of cores with lists in external memory."""
+    return _points(target, *({"gap_bits": 5, "layers": 2} | case for case in cases), **marks)
+
+
 def _compact(target: str, *cases: dict[str, Any], **marks: bool) -> list[Point]:
     """As :func:`_points`, of compact cores."""
     common = {"compact": True, "counters": False, "cell_units": 1}
@@ -181,5 +186,28 @@ POINTS = (
     *_points(
         "lfe5u-85f",
         {"lanes": 16, "cell_units": 2, "rows": 32, "entries": 7168, "sources": 512, "layers": 2, "hops": 2},
+    ),
+    *_streamed(
+        "lfe5u-85f",
+        {"lanes": 1, "cell_units": 1, "rows": 64, "lists": 128, "gap_bits": 4, "counters": False},
+        {"lanes": 2, "cell_units": 1, "rows": 128, "sources": 1024, "lists": 700, "layers": 3, "acc_bits": 20,
+         "queue_depth": 8, "hops": 2, "split_banks": True, "port_bits": 64},
+        {"lanes": 2, "cell_units": 2, "rows": 32, "lists": 256, "gap_bits": 6, "weight_bits": 4, "split_banks": True,
+         "counters": False, "port_bits": 256},
+        {"lanes": 4, "cell_units": 1, "rows": 512, "sources": 4096, "lists": 4096, "layers": 4, "acc_bits": 28,
+         "value_bits": 12, "queue_depth": 32, "hops": 3, "counters": False},
+        {"lanes": 3, "cell_units": 1, "rows": 128, "sources": 2048, "lists": 1024, "acc_bits": 20, "queue_depth": 64,
+         "counters": False, "port_bits": 512},
+        {"lanes": 4, "cell_units": 2, "rows": 256, "sources": 512, "lists": 512, "layers": 7, "gap_bits": 4, "hops": 2,
+         "split_banks": True, "port_bits": 256},
+    ),
+    *_streamed(
+        "lfe5u-85f",
+        {"lanes": 8, "cell_units": 2, "rows": 256, "sources": 8192, "lists": 2048, "layers": 3, "hops": 2,
+         "split_banks": True, "port_bits": 128},
+        # `ecp5-16-streamed` of hw.bench
+        {"lanes": 16, "cell_units": 2, "rows": 376, "sources": 16384, "lists": 3456, "layers": 4, "acc_bits": 28,
+         "counters": False, "hops": 3},
+        held_out=True,
     ),
 )  # fmt: skip
