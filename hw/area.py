@@ -42,6 +42,7 @@ COMPONENTS = (
     (r"(?:.*\.)?core\.lists\.spreader\b.*", "beat spreader"),
     (r"(?:.*\.)?core\.lists\b.*", "list fetch"),
     (r"(?:.*\.)?core\b.*", "between them"),
+    (r"(?:.*\.)?system\.ranking\b.*", "ranking"),
     (r"(?:.*\.)?(?:axi|registers|system)\b.*", "bus and registers"),
     (r"(?:.*\.)?(?:link|receiver|transmitter)\b.*", "host link"),
     (r".*", "around it"),

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -33,8 +34,7 @@ from hw.implement import Design, router_options
 from hw.tools import FlowError, run_tool, tool_versions
 
 ROOT = Path(__file__).parents[1]
-BASE = "ecp5"
-OWN = (BASE, "ice40-compact")  #: models that are fitted alone; others start from the base's, a factor a component
+OWN = (fit.BASE, "ice40-compact")  #: models that are fitted alone; others start from the base's, a factor a component
 EMITTING = threading.Lock()  #: Amaranth elaborates one design at a time
 
 
@@ -114,7 +114,7 @@ def assemble(measured: Sequence[Measured]) -> dict[str, Any]:
         "tools": {name: version for _, figures in measured for name, version in figures["tools"].items()},
         "models": {},
     }
-    for model in dict.fromkeys((BASE, *FAMILIES, *(point.model for point, _ in measured))):
+    for model in dict.fromkeys((fit.BASE, *FAMILIES, *(point.model for point, _ in measured))):
         of_model = [each for each in measured if each[0].model == model]
         fitted = [each for each in of_model if not each[0].held_out]
         family = model.removesuffix("-compact")
@@ -122,16 +122,16 @@ def assemble(measured: Sequence[Measured]) -> dict[str, Any]:
         if model in OWN:
             logic = {resource: fit_logic(fitted, resource) for resource in resources}
         else:
-            base = contents["models"][BASE]["logic"]
+            base = contents["models"][fit.BASE]["logic"]
             logic = {
                 resource: fit_logic(fitted, resource, scale_logic(base[resource], fitted, resource))
                 for resource in resources
             }
-        routes: dict[str, list[tuple[float, float]]] = {fit.clock_key(hops): [] for hops in (1, 2)}
+        routes = defaultdict[str, list[tuple[float, float]]](list)
         for point, figures in of_model:
             if "mhz" in figures:
                 fill = max(count / point.device.has[name] for name, count in figures["packed"].items() if count)
-                routes[fit.clock_key(point.config.hops)].append((fill, figures["mhz"]))
+                routes[fit.clock_key(point.config)].append((fill, figures["mhz"]))
         packing = {resource: _packing(fitted, resource) for resource in resources}
         classes = {name: clock_classes(reached) for name, reached in routes.items()}
         contents["models"][model] = {"logic": logic, "packing": packing, **classes}

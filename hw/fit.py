@@ -46,6 +46,7 @@ COUNTED: dict[str, dict[str, dict[str, int]]] = {
 }  # fmt: skip
 #: The same of what is packed only: what adders and memories of a Gowin device hold is there among LUTs and flip-flops.
 COUNTED_PACKED = COUNTED | {"gowin": COUNTED["gowin"] | {"LUT": {"LUT4": 1}, "FF": {"DFF": 1}}}
+BASE = "ecp5"  #: of which all kinds of cores but compact ones were measured
 FULL = 0.9  #: share of a device's LUTs or flip-flops beyond which routing gets slow and clocks low, or fails
 
 
@@ -93,8 +94,22 @@ def model_name(config: CoreConfig, family: str) -> str:
 
 
 def covers(config: CoreConfig, device: Device) -> bool:
-    """Return whether there is an estimate of a core: compact ones on iCE40 only, lists on chip, no ranking."""
-    return not config.streamed and not config.ranked and model_name(config, device.family) in coefficients()["models"]
+    """Return whether there is an estimate of a core on a device: see :func:`uncovered`."""
+    return uncovered(config, device) is None
+
+
+def uncovered(config: CoreConfig, device: Device) -> str | None:
+    """Return of which cores there is no estimate, and what to choose; None where there is one.
+
+    Compact ones were measured on iCE40 only, ranked ones and those with lists in external memory on ECP5 only.
+    """
+    if model_name(config, device.family) not in coefficients()["models"]:
+        return f"compact cores for {device.name}; choose an iCE40, or no compact core"
+    if config.streamed and device.family != BASE:
+        return f"cores with lists in external memory for {device.name}; choose an ECP5, or gap_bits 0"
+    if config.ranked and device.family != BASE:
+        return f"ranked cores for {device.name}; choose an ECP5, or ranked 0"
+    return None
 
 
 def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> Estimate:
@@ -108,17 +123,13 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
     Raises
     ------
     ValueError
-        If the estimate does not cover such cores.
+        If the estimate does not cover such cores, or there are none: behind a host link there is no external memory.
     """
-    for name, what in (
-        ("streamed", "lists in external memory; choose gap_bits 0"),
-        ("ranked", "ranking; choose ranked 0"),
-    ):
-        if getattr(config, name):
-            raise ValueError(f"there is no estimate of cores with {what}")
-    if not covers(config, device):
+    if why := uncovered(config, device):
+        raise ValueError(f"there is no estimate of {why}")
+    if host_link and config.streamed:
         raise ValueError(
-            f"there is no estimate of compact cores for {device.name}; choose an iCE40, or no compact core"
+            f"gap_bits is {config.gap_bits}; it must be 0 on a board, where there is no external memory behind the core"
         )
     fitted = coefficients()["models"][model_name(config, device.family)]
     blocks = inventory(config, device.family, host_link=host_link)
@@ -131,20 +142,22 @@ def estimate(config: CoreConfig, device: Device, *, host_link: bool = False) -> 
     takes |= blocks.totals
     takes["RAM"] += inferred_blocks(config, device.family)
     fill = max(count / device.has[resource] for resource, count in takes.items() if resource in device.has)
-    return Estimate(device, takes, clock_class(model_name(config, device.family), fill, config.hops))
+    return Estimate(device, takes, clock_class(model_name(config, device.family), fill, config))
 
 
-def clock_class(model: str, fill: float, hops: int) -> int | None:
+def clock_class(model: str, fill: float, config: CoreConfig) -> int | None:
     """Return the MHz that cores reach which take a share ``fill`` of what they take most of; None if unknown."""
-    classes = coefficients()["models"][model].get(clock_key(hops))
+    classes = coefficients()["models"][model].get(clock_key(config))
     if classes is None:
         return None
     return next((mhz for limit, mhz in classes if fill <= limit), classes[-1][1])
 
 
-def clock_key(hops: int) -> str:
-    """Return under which name the classes of cores are kept: those with more than one hop are built for speed."""
-    return "mhz" if hops == 1 else "mhz_with_hops"
+def clock_key(config: CoreConfig) -> str:
+    """Return under which name the classes of cores are kept: those with more than one hop are built for speed, those
+    with lists in external memory have longer paths.
+    """
+    return "mhz" + "_streamed" * config.streamed + "_with_hops" * (config.hops > 1)
 
 
 @functools.cache

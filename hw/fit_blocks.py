@@ -7,22 +7,23 @@ from dataclasses import dataclass, field
 
 from amaranth.hdl import Shape, signed, unsigned
 
-from golden import fixed
+from golden import fixed, ranking
 from golden.fixed import GATES
 from hw.bus.host_link import BUFFER_BYTES
 from hw.cell_group import StateWord, UnitWord
 from hw.compact.event_queue import EventQueue
 from hw.compact.layouts import WEIGHT_BITS, LaneEvent
-from hw.config import COMPACT_WORD_BITS, CoreConfig
+from hw.config import COMPACT_WORD_BITS, LIST_COUNT_BITS, CoreConfig
 from hw.counters import counter_map
 from hw.directory import DirectoryWord
 from hw.event import Entry, FanoutList
+from hw.list_fetch import ListRun
 from hw.tally import HIGH_BITS, slots
 from hw.vendor import rules
 
 #: Components with memories, by :mod:`hw.area`'s names.
 LANE, CELL_UNIT, COUNTERS = "lane without its queue", "cell unit", "counters"
-BETWEEN, HOST_LINK = "between them", "host link"
+BETWEEN, HOST_LINK, LIST_FETCH, RANKING = "between them", "host link", "list fetch", "ranking"
 WORD_ROWS = 16  #: of one distributed RAM
 FEW_BITS = 64  #: of a memory that Yosys makes of flip-flops where there is no distributed RAM
 WIDEST_ROWS = 256  #: of an iCE40's block RAM with its widest words, of 16 bits
@@ -110,12 +111,22 @@ def memories(config: CoreConfig, *, host_link: bool) -> Iterator[Memory]:
     yield from compact_memories(config) if config.compact else core_memories(config)
     if host_link:
         yield Memory(HOST_LINK, 1, 8, 2 * BUFFER_BYTES)
+        if config.ranked:
+            yield Memory(RANKING, 2, ranking.ROW_BITS, ranking.POSITIONS)
+            yield from (_table(RANKING, 1, table) for table in (ranking.EXP2, ranking.LOG2))
+
+
+def _table(component: str, count: int, table: fixed.Table) -> Memory:
+    return Memory(component, count, 16 + table.slope_bits, len(table.base), has_content=True)
 
 
 def core_memories(config: CoreConfig) -> Iterator[Memory]:
     lanes, cells = config.lanes, config.cell_units
-    yield Memory(LANE, lanes, DirectoryWord(config).size, config.sources)
-    yield Memory(LANE, lanes, Entry(config).size, config.entries)
+    if config.streamed:
+        yield Memory(LIST_FETCH, 1, ListRun().size, config.lists)
+    else:
+        yield Memory(LANE, lanes, DirectoryWord(config).size, config.sources)
+        yield Memory(LANE, lanes, Entry(config).size, config.entries)
     if config.split_banks:
         yield Memory(LANE, 2 * lanes, config.acc_bits, 1 << config.row_bits, parts=len(GATES))
     else:
@@ -125,8 +136,7 @@ def core_memories(config: CoreConfig) -> Iterator[Memory]:
     yield Memory(CELL_UNIT, cells, UnitWord().size, units, distributed=distributed)
     yield Memory(CELL_UNIT, cells, StateWord().size, units, distributed=distributed)
     yield Memory(CELL_UNIT, cells, config.acc_bits, units, parts=len(GATES), distributed=distributed)
-    for table in (fixed.SIGMOID, fixed.SIGMOID, fixed.TANH):
-        yield Memory(CELL_UNIT, cells, 16 + table.slope_bits, len(table.base), has_content=True)
+    yield from (_table(CELL_UNIT, cells, table) for table in (fixed.SIGMOID, fixed.SIGMOID, fixed.TANH))
     if config.counters:
         running = [name for name in counter_map(config) if not name.startswith("step_")]
         yield Memory(COUNTERS, 1, HIGH_BITS, slots(len(running)))
@@ -149,13 +159,19 @@ def compact_memories(config: CoreConfig) -> Iterator[Memory]:
     yield from (memory for memory in left_to_yosys if memory.parts * memory.bits * memory.depth > FEW_BITS)
 
 
-def products(config: CoreConfig) -> Iterator[tuple[str, int, Shape, Shape]]:
+def products(config: CoreConfig, *, host_link: bool) -> Iterator[tuple[str, int, Shape, Shape]]:
     """Yield the component, the number and the operands of every multiplier."""
+    if host_link and config.ranked:
+        half, multiplier = ranking.VALUE_BITS // 2, unsigned(ranking.MULTIPLIER_BITS)
+        yield RANKING, 1, unsigned(half), multiplier
+        yield RANKING, 1, signed(half), multiplier
     if config.compact:
         yield LANE, config.lanes, signed(WEIGHT_BITS), signed(config.value_bits)
         yield CELL_UNIT, 1, unsigned(16), signed(16)
         return
     one = fixed.STATE_FRACTION
+    if config.streamed:
+        yield LIST_FETCH, 1, signed(config.source_bits + 1), signed(LIST_COUNT_BITS + 1)
     yield LANE, config.lanes, signed(config.weight_bits), signed(config.value_bits)
     yield CELL_UNIT, config.cell_units, unsigned(one), signed(fixed.ADDEND_BITS)
     yield CELL_UNIT, config.cell_units, unsigned(one), signed(16)
@@ -165,7 +181,7 @@ def products(config: CoreConfig) -> Iterator[tuple[str, int, Shape, Shape]]:
 def inventory(config: CoreConfig, family: str, *, host_link: bool) -> Inventory:
     """Return what the memories and multipliers of a core take on a device of a family."""
     found = Inventory.of(memories(config, host_link=host_link), family)
-    for component, count, a, b in products(config):
+    for component, count, a, b in products(config, host_link=host_link):
         found[component].multiplier += count * rules(family).is_block_product(a, b)
     return found
 

@@ -192,8 +192,6 @@ POINTS = (
         {"lanes": 1, "cell_units": 1, "rows": 64, "lists": 128, "gap_bits": 4, "counters": False},
         {"lanes": 2, "cell_units": 1, "rows": 128, "sources": 1024, "lists": 700, "layers": 3, "acc_bits": 20,
          "queue_depth": 8, "hops": 2, "split_banks": True, "port_bits": 64},
-        {"lanes": 2, "cell_units": 2, "rows": 32, "lists": 256, "gap_bits": 6, "weight_bits": 4, "split_banks": True,
-         "counters": False, "port_bits": 256},
         {"lanes": 4, "cell_units": 1, "rows": 512, "sources": 4096, "lists": 4096, "layers": 4, "acc_bits": 28,
          "value_bits": 12, "queue_depth": 32, "hops": 3, "counters": False},
         {"lanes": 3, "cell_units": 1, "rows": 128, "sources": 2048, "lists": 1024, "acc_bits": 20, "queue_depth": 64,
@@ -203,11 +201,33 @@ POINTS = (
     ),
     *_streamed(
         "lfe5u-85f",
+        {"lanes": 2, "cell_units": 2, "rows": 32, "lists": 256, "gap_bits": 6, "weight_bits": 4, "split_banks": True,
+         "counters": False, "port_bits": 256},
+        routed=True,
+    ),
+    *_streamed(
+        "lfe5u-85f",
         {"lanes": 8, "cell_units": 2, "rows": 256, "sources": 8192, "lists": 2048, "layers": 3, "hops": 2,
-         "split_banks": True, "port_bits": 128},
-        # `ecp5-16-streamed` of hw.bench
+         "split_banks": True},
+        held_out=True,
+        routed=True,
+    ),
+    *_streamed(
+        "lfe5u-85f",
+        # ecp5-16-streamed of hw.bench
         {"lanes": 16, "cell_units": 2, "rows": 376, "sources": 16384, "lists": 3456, "layers": 4, "acc_bits": 28,
          "counters": False, "hops": 3},
+        held_out=True,
+    ),
+    *_points(
+        "ulx3s-85f",
+        {"lanes": 1, "cell_units": 1, "layers": 2, "ranked": 4},
+        {"lanes": 1, "cell_units": 1, "rows": 16, "entries": 1024, "layers": 2, "acc_bits": 16, "value_bits": 12,
+         "counters": False, "ranked": 12},
+    ),
+    *_points(
+        "ulx3s-85f",
+        {"lanes": 2, "cell_units": 1, "rows": 64, "layers": 3, "acc_bits": 28, "split_banks": True, "ranked": 8},
         held_out=True,
     ),
 )  # fmt: skip

@@ -84,17 +84,14 @@ def total(figures: dict[str, Any], resource: str) -> int:
     return sum(part.get(resource, 0) for part in figures["components"].values())
 
 
-def clock_classes(routes: Sequence[tuple[float, float]]) -> list[tuple[float, int]] | None:
-    """Return the MHz of each class of fill from the fill and MHz of routed cores; None without any.
+def clock_classes(routes: Sequence[tuple[float, float]]) -> list[tuple[float, int]]:
+    """Return the MHz of each class of fill from the fill and MHz of routed cores, one or more.
 
     A class without a route has that of the next emptier one, or the first that there is.
     """
     classes = [[mhz for fill, mhz in routes if low < fill <= high] for low, high in itertools.pairwise((0.0, *FILLS))]
     reached = [STEP * int(MARGIN * statistics.median(each) / STEP) if each else None for each in classes]
-    first = next((mhz for mhz in reached if mhz is not None), None)
-    if first is None:
-        return None
-    found, slowest = [], first
+    found, slowest = [], next(mhz for mhz in reached if mhz is not None)
     for limit, mhz in zip(FILLS, reached, strict=True):
         slowest = min(slowest, slowest if mhz is None else mhz)
         found.append((limit, slowest))

@@ -63,7 +63,6 @@ def test_what_is_measured_goes_before_what_is_expected():
 
 
 def test_clock_classes():
-    assert clock_classes([]) is None
     assert clock_classes([(0.6, 100.0)]) == [(0.25, 90), (0.5, 90), (0.75, 90), (1.0, 90)]
     routes = [(0.1, 110.0), (0.2, 120.0), (0.25, 90.0), (0.5, 130.0), (0.9, 70.0)]
     assert clock_classes(routes) == [(0.25, 95), (0.5, 95), (0.75, 95), (1.0, 60)]
