@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from golden.beats import READOUT_PLACES, StreamedLists, choose_format, encode_lists, place_streamed
 from golden.fanout import Capacity, CompileError, check_activity, check_capacity, check_sizes, size_requirements
 from golden.image import StreamedImage, Words, encode
 from golden.lanes import Floats, Placement
-from golden.lists import collect_units
+from golden.lists import collect_units, matrices
 from golden.network import FixedNetwork
 
 LIST_BEATS_MAX = (1 << 12) - 1  #: of one list; with the next, so that a word of the directory has 36 bits, as block RAM
@@ -95,6 +96,24 @@ def required_streamed(
     form = choose_format(network, placement)
     lists = encode_lists(network, placement, form)
     return {**_requirements(network, placement, lists, sum_bits), "gap_bits": form.gap_bits}
+
+
+def predict_cycles_streamed(
+    compiled: CompiledStream, activity: ArrayLike | None = None, *, beats_a_cycle: float = 1.0, lookup: int = 1
+) -> float:
+    """Return a lower bound of the cycles of a step, as :func:`golden.fanout.predict_cycles` does for lists on chip.
+
+    Memory gives the beats of all expected events, the busiest lane spends a cycle on each of its expected weights, and
+    a lookup takes each event some cycles.
+    """
+    network, placement = compiled.network, compiled.placement
+    active = compiled.activity if activity is None else check_activity(network, activity)
+    walk = np.zeros(placement.lanes)
+    for matrix in matrices(network):
+        rates = active[matrix.first_source :][: len(matrix.weights)].astype(np.float32)
+        expected = (rates @ (matrix.weights != 0)).reshape(len(matrix.gates), -1).sum(axis=0)
+        np.add.at(walk, placement.lane[matrix.layer], expected)
+    return float(max(walk.max(), compiled.lists.count @ active / beats_a_cycle, lookup * active.sum()))
 
 
 def _requirements(

@@ -106,9 +106,9 @@ def uncovered(config: CoreConfig, device: Device) -> str | None:
     if model_name(config, device.family) not in coefficients()["models"]:
         return f"compact cores for {device.name}; choose an iCE40, or no compact core"
     if config.streamed and device.family != BASE:
-        return f"cores with lists in external memory for {device.name}; choose an ECP5, or gap_bits 0"
+        return f"cores with lists in external memory for {device.name}; choose an ECP5, or lists on chip"
     if config.ranked and device.family != BASE:
-        return f"ranked cores for {device.name}; choose an ECP5, or ranked 0"
+        return f"ranked cores for {device.name}; choose an ECP5, or no ranking"
     return None
 
 

@@ -10,12 +10,15 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from golden.fanout import compile, predict_cycles
+from golden.beats import BEAT_BITS, GAP_BITS
+from golden.fanout import CompileError, compile, predict_cycles
 from golden.network import FixedNetwork
+from golden.streamed import predict_cycles_streamed
 from hw.boards import BOARDS
 from hw.cell_egru import stages
 from hw.config import CoreConfig
 from hw.fit import FULL, RESOURCES, Estimate, estimate
+from hw.list_fetch import ListFetch
 from hw.vendor import DEVICES, Device
 
 LANES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)  #: that are considered
@@ -97,7 +100,7 @@ def check(config: CoreConfig, network: FixedNetwork, target: Target, **options: 
     Parameters
     ----------
     options
-        Of :class:`hw.config.CoreConfig`, for other numbers of lanes.
+        Of :meth:`hw.config.CoreConfig.fitting`, for other numbers of lanes.
 
     Raises
     ------
@@ -133,7 +136,10 @@ def candidates(
         If an option is wrong whatever the network.
     """
     units = 1 if cell_units is None else cell_units
-    CoreConfig(lanes=units, cell_units=units, **options)
+    given = dict(options)
+    if given.pop("streamed", False):
+        given |= {"gap_bits": GAP_BITS[0], "lists": 1}
+    CoreConfig(lanes=units, cell_units=units, **given)
     for lanes in LANES:
         if lanes % units == 0 and (one := candidate(network, target, lanes, cell_units, **options)):
             yield one
@@ -151,7 +157,7 @@ def candidate(
     cell_units : int
         Their number, if it is given.
     options
-        Further ones of :class:`hw.config.CoreConfig`.
+        Further ones of :meth:`hw.config.CoreConfig.fitting`.
     """
     most = cell_units or (1 if options.get("compact") else default_cell_units(lanes))
     try:
@@ -165,15 +171,30 @@ def candidate(
         if lanes % units == 0:
             config = replace(config, cell_units=units)
             found = target.estimate(config)
-    return Candidate(config, found, cycles_a_step(network, config) if found.fits else None, target.clock)
+    try:
+        cycles = cycles_a_step(network, config) if found.fits else None
+    except CompileError:  # lists in external memory are longer than a directory can tell
+        return None
+    return Candidate(config, found, cycles, target.clock)
 
 
 def cycles_a_step(network: FixedNetwork, config: CoreConfig) -> float:
     """Return about how many cycles a step takes, a fifth of the sources active: its work and the loop of each layer.
 
     A compact core's lanes take some cycles for each event, and its cell unit, which is the same for all, for each unit.
+    External memory is taken to give what its port carries; of inputs whose lists are dense, as a folded embedding's,
+    one is taken to be active.
     """
-    walked = predict_cycles(compile(network, config.capacity), np.full(network.source_count, ACTIVITY))
+    active = np.full(network.source_count, ACTIVITY)
+    if config.streamed:
+        compiled = config.compile(network)
+        if compiled.lists.format.dense_inputs:
+            active[: network.inputs] = 1 / network.inputs
+        walked = predict_cycles_streamed(
+            compiled, active, beats_a_cycle=config.port_bits / BEAT_BITS, lookup=ListFetch.CYCLES
+        )
+    else:
+        walked = predict_cycles(compile(network, config.capacity), active)
     if config.compact:
         outputs = 0 if network.readout is None else network.readout.units
         updates = UPDATE * sum(layer.units for layer in network.layers) + READ * outputs

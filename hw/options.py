@@ -142,8 +142,6 @@ def check_target(options: argparse.Namespace) -> None:
             f"--lists memory needs a memory controller, and the design for {options.board} has none; give --device "
             "for the core alone, or build a SoC around it with python -m hw.litex.build"
         )
-    if options.lanes == AUTO and (options.lists == "memory" or options.ranked):
-        raise OptionError("--lanes auto has no estimate of cores with --lists memory or --ranked; give a number")
     if options.board is None and options.baud is not None:
         raise OptionError("--baud is for a board; give --board, too")
     if options.lanes == AUTO and options.board is None and options.device is None:

@@ -306,8 +306,8 @@ class TestBoard:
         (["--device", "up5k", "--baud", "9600"], "--baud is for a board; give --board, too"),
         (["--port-bits", "64"], "--port-bits is for lists in external memory; give --lists memory, too"),
         (
-            ["--lists", "memory", "--device", "lfe5u-85f", "--lanes", "auto"],
-            "--lanes auto has no estimate of cores with --lists memory or --ranked; give a number",
+            ["--lists", "memory", "--device", "gw2a-18", "--lanes", "auto"],
+            "there is no estimate of cores with lists in external memory for gw2a-18; choose an ECP5, or lists on chip",
         ),
         (
             ["--lists", "memory", "--board", "ulx3s-85f"],

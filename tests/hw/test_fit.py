@@ -20,7 +20,7 @@ from hw.bare import BareCore
 from hw.cell_group import CellGroup
 from hw.config import CoreConfig
 from hw.emit import emit
-from hw.fit import Estimate, coefficients, estimate
+from hw.fit import Estimate, coefficients, covers, estimate
 from hw.fit_blocks import inventory
 from hw.fit_logic import sizes
 from hw.fit_points import Point
@@ -85,16 +85,21 @@ class TestBlocks:
                      "split_banks": True, "counters": False}),
             (ECP5, {"lanes": 4, "cell_units": 2, "rows": 32, "entries": 1024, "layers": 2, "hops": 2,
                     "distributed_cells": True}),
+            (ECP5, {"lanes": 2, "cell_units": 1, "rows": 16, "layers": 2, "gap_bits": 4, "lists": 100}),
+            (ECP5, {"lanes": 3, "cell_units": 1, "rows": 600, "sources": 8192, "acc_bits": 28, "layers": 2, "hops": 2,
+                    "gap_bits": 5, "lists": 5000, "port_bits": 512, "split_banks": True, "counters": False}),
         ],
-        ids=("ecp5", "ecp5-stacked", "up5k", "gowin-distributed", "ecp5-distributed-cells"),
+        ids=("ecp5", "ecp5-stacked", "up5k", "gowin-distributed", "ecp5-distributed-cells", "ecp5-streamed",
+             "ecp5-streamed-stacked"),
     )  # fmt: skip
     def test_core(self, device, options):
         config = CoreConfig(**options)
         found = inventory(config, device.family, host_link=False)
         assert found.totals == built(BareCore(config), device)
 
-    def test_host_link(self):
-        config = CoreConfig(lanes=1, cell_units=1, layers=2, counters=False)
+    @pytest.mark.parametrize("ranked", [0, 3])
+    def test_host_link(self, ranked):
+        config = CoreConfig(lanes=1, cell_units=1, layers=2, counters=False, ranked=ranked)
         found = inventory(config, "ecp5", host_link=True)
         assert found.totals == built(UartTop(config, clock_hz=50e6, baud=1_000_000), ECP5)
 
@@ -182,13 +187,18 @@ class TestMeasured:
     def test_every_size_has_a_coefficient(self, model):
         family, *compact = model.split("-")
         config = CoreConfig(lanes=2, cell_units=1, compact=bool(compact), counters=not compact)
+        cores = [(config, False), (config, True)]
+        if family == fit.BASE:
+            cores += [(replace(config, gap_bits=4, lists=9), False), (replace(config, ranked=2), True)]
         labels = set()
-        for host_link in (False, True):
-            parts = sizes(config, inventory(config, family, host_link=host_link), host_link=host_link)
+        for core, host_link in cores:
+            parts = sizes(core, inventory(core, family, host_link=host_link), host_link=host_link)
             labels |= parts.keys()
             for of_components in coefficients()["models"][model]["logic"].values():
                 assert all(each.keys() <= of_components[component].keys() for component, each in parts.items())
-        assert labels == {label for _, label in COMPONENTS} - ({"queue of a lane", "counters"} if compact else set())
+        missing = {"list fetch", "read master", "beat spreader", "ranking"} if family != fit.BASE else set()
+        missing |= {"queue of a lane", "counters"} if compact else set()
+        assert labels == {label for _, label in COMPONENTS} - missing
 
 
 class TestEstimate:
@@ -212,6 +222,53 @@ class TestEstimate:
             assert found["LUT"] > least["LUT"] and found["RAM"] >= least["RAM"], more
         assert estimate(replace(base, counters=False), ECP5).takes["FF"] < least["FF"]
         assert estimate(base, ECP5, host_link=True).takes["RAM"] == least["RAM"] + 1
+
+    def test_more_of_lists_takes_more(self):
+        base = CoreConfig(lanes=4, cell_units=2, layers=3, gap_bits=5, lists=256)
+        least = estimate(base, ECP5).takes
+        for more in (
+            {"lanes": 8}, {"cell_units": 4}, {"layers": 8}, {"acc_bits": 32}, {"hops": 2}, {"queue_depth": 64},
+            {"port_bits": 256}, {"rows": 512}, {"split_banks": True},
+        ):  # fmt: skip
+            found = estimate(replace(base, **more), ECP5).takes
+            assert found["LUT"] > least["LUT"] and found["FF"] > least["FF"], more
+            assert found["RAM"] >= least["RAM"], more
+        assert estimate(replace(base, lists=8192), ECP5).takes["RAM"] > least["RAM"]
+        assert estimate(replace(base, entries=16384), ECP5).takes["RAM"] == least["RAM"]
+
+    def test_ranking_is_beside_the_core(self):
+        base = CoreConfig(lanes=2, cell_units=1)
+        for host_link in (False, True):
+            without, with_it = (
+                estimate(replace(base, ranked=ranked), ECP5, host_link=host_link).takes for ranked in (0, 8)
+            )
+            assert (with_it["LUT"] > without["LUT"]) == host_link
+            assert with_it["multiplier"] - without["multiplier"] == 2 * host_link
+
+    @pytest.mark.parametrize(
+        ("options", "device", "message"),
+        [
+            ({"gap_bits": 4, "lists": 9}, GOWIN,
+             "there is no estimate of cores with lists in external memory for gw2a-18; choose an ECP5, or lists on chip"),
+            ({"ranked": 4}, UP5K, "there is no estimate of ranked cores for up5k; choose an ECP5, or no ranking"),
+            ({"compact": True, "counters": False, "cell_units": 1}, ECP5,
+             "there is no estimate of compact cores for lfe5u-85f; choose an iCE40, or no compact core"),
+        ],
+    )  # fmt: skip
+    def test_not_covered(self, options, device, message):
+        config = CoreConfig(**options)
+        assert not covers(config, device)
+        with pytest.raises(ValueError) as caught:
+            estimate(config, device)
+        assert str(caught.value) == message
+
+    def test_lists_in_memory_on_a_board(self, capsys):
+        assert fit.main(["--board", "ulx3s-85f", "--gap-bits", "5", "--lists", "256"]) == 2
+        assert capsys.readouterr().err == (
+            "error: gap_bits is 5; it must be 0 on a board, where there is no external memory behind the core\n"
+        )
+        assert fit.main(["--device", "lfe5u-85f", "--gap-bits", "5", "--lists", "256"]) == 0
+        assert fit.main(["--device", "lfe5u-25f", "--gap-bits", "5", "--lists", "256", "--lanes", "16"]) == 1
 
     def test_command(self, capsys):
         assert fit.main(["--device", "lfe5u-85f", "--lanes", "4", "--cell-units", "2"]) == 0

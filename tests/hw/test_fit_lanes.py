@@ -5,12 +5,14 @@ import re
 import numpy as np
 import pytest
 
+from golden import streamed
 from golden.network import Model, save
-from hw import build, fit
+from hw import build, fit, fit_lanes
 from hw.config import CoreConfig
-from hw.fit_lanes import FitError, Target, candidates, check, fastest
+from hw.fit_lanes import ACTIVITY, FitError, Target, candidates, check, cycles_a_step, fastest
 from hw.implement import Design
 from hw.vendor import DEVICES
+from sim.cycle_model import Activity, CycleModel
 from tests.hw.fake_tools import VERILOG, FakeTools
 from tests.networks import random_fixed_network
 
@@ -51,7 +53,7 @@ class TestLanes:
 
     def test_clock_of_a_board(self, network, monkeypatch):
         """A core is worth no more than the board's clock, and one that misses it is taken only if all do."""
-        monkeypatch.setattr(fit, "clock_class", lambda family, fill, hops: 100 if fill < 0.3 else 70)
+        monkeypatch.setattr(fit, "clock_class", lambda family, fill, config: 100 if fill < 0.3 else 70)
 
         def choose(frequency):
             found = list(candidates(network, target := Target.of("ulx3s-85f", None, frequency)))
@@ -83,6 +85,61 @@ class TestLanes:
         assert check(nearest, network, target).fits
 
 
+class TestListsInMemory:
+    OPTIONS = {"streamed": True, "port_bits": 64}
+
+    def test_fastest(self, network):
+        """More lanes take fewer cycles until memory gives no more beats; of equally fast cores it is the smallest."""
+        target = Target.of(None, "lfe5u-85f")
+        found = list(candidates(network, target, split_banks=True, **self.OPTIONS))
+        assert all(one.config.streamed and one.config.port_bits == 64 for one in found)
+        cycles = {one.config.lanes: one.cycles for one in found if one.estimate.fits}
+        assert cycles[4] < 0.6 * cycles[2] < 0.6**2 * cycles[1] and cycles[16] > 0.9 * cycles[8]
+        assert fastest(found, target).config.lanes <= 8
+
+    @pytest.mark.parametrize("lanes", [1, 4, 16])
+    def test_cycles(self, network, lanes):
+        """Against the cycle model, with a memory that keeps nobody waiting."""
+        config = CoreConfig.fitting(network, lanes, cell_units=1, **self.OPTIONS)
+        random = np.random.default_rng(1)
+        active = [random.random((30, count)) < ACTIVITY for count in (network.inputs, network.layers[0].units)]
+        model = CycleModel(config, config.compile(network))
+        found = model.predict(Activity.dense(network, active, np.arange(30) == 29)).cycles / 30
+        assert cycles_a_step(network, config) == pytest.approx(found, rel=0.1)
+
+    def test_words(self):
+        """Of a folded embedding, whose lists are dense, one input is active, not a fifth of them."""
+        few, many = (
+            random_fixed_network(np.random.default_rng(0), inputs=inputs, layers=[32], outputs=None, weight_density=1.0)
+            for inputs in (20, 400)
+        )
+        cycles = [
+            cycles_a_step(one, CoreConfig.fitting(one, 2, cell_units=1, **self.OPTIONS)) for one in (few, many)
+        ]
+        assert cycles[0] == pytest.approx(cycles[1], rel=0.05)
+
+    def test_nearest(self, network):
+        target = Target.of(None, "lfe5u-25f")
+        config = CoreConfig.fitting(network, 16, cell_units=4, **self.OPTIONS)
+        with pytest.raises(FitError) as caught:
+            check(config, network, target, **self.OPTIONS)
+        said = re.fullmatch(
+            r"16 lanes and 4 cell units need .*[\d,]+ of 24,288 LUTs.* of lfe5u-25f, by estimate; the nearest that fits "
+            r"has (\d+) lanes and (\d+) cell units?, and a device lfe5u-\d5f would hold it; --no-fit-check .*",
+            str(caught.value),
+        )
+        nearest = CoreConfig.fitting(network, int(said[1]), cell_units=int(said[2]), **self.OPTIONS)
+        assert check(nearest, network, target, **self.OPTIONS).fits and nearest.streamed
+
+    def test_lists_that_are_too_long(self, network, monkeypatch):
+        """There is no such core, however large the device."""
+        monkeypatch.setattr(streamed, "LIST_BEATS_MAX", 1)
+        target = Target.of(None, "lfe5u-85f")
+        assert fit_lanes.candidate(network, target, 2, **self.OPTIONS) is None
+        with pytest.raises(FitError, match=r"it is beyond what any configuration holds"):
+            fastest(list(candidates(network, target, **self.OPTIONS)), target)
+
+
 class TestBuild:
     def run(self, model, *arguments):
         return build.main(["--model", str(model), "--out", "out", *arguments])
@@ -101,17 +158,28 @@ class TestBuild:
         assert self.run(model, "--device", "lfe5u-25f", "--lanes", "2", "--cell-units", "1") == 2
         assert "yosys is not installed" in capsys.readouterr().err
 
+    def test_lists_in_memory_refused(self, model, tmp_path, capsys):
+        command = ["--lists", "memory", "--device", "lfe5u-25f", "--lanes"]
+        assert self.run(model, *command, "16") == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: 16 lanes and 2 cell units need ") and error.count("\n") == 1
+        assert re.search(r"[\d,]+ of 24,288 LUTs", error) and "the nearest that fits has" in error
+        assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+        assert self.run(model, *command, "1") == 2
+        assert "yosys is not installed" in capsys.readouterr().err
+
     def test_on_all_the_same(self, model, capsys, monkeypatch):
         design = Design({}, DEVICES["gw2a-18"], 75.0, VERILOG)
         monkeypatch.setattr(build, "design", lambda options, config: design)
         assert self.run(model, "--device", "gw2a-18", "--lanes", "32", "--no-fit-check") == 2
         assert "yosys is not installed" in capsys.readouterr().err
 
-    def test_auto(self, model, capsys, monkeypatch):
+    @pytest.mark.parametrize("options", [(), ("--lists", "memory", "--ranked", "4")], ids=("chip", "memory"))
+    def test_auto(self, options, model, capsys, monkeypatch):
         asked = []
         monkeypatch.setattr(build, "configure", lambda path, *numbers, **core: asked.append(numbers) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            self.run(model, "--device", "lfe5u-25f", "--lanes", "auto")
+            self.run(model, "--device", "lfe5u-25f", "--lanes", "auto", *options)
         rows = [line.split() for line in capsys.readouterr().out.splitlines() if "chosen" in line]
         assert [(int(row[0]), int(row[1])) for row in rows] == asked
 

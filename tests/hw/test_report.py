@@ -79,6 +79,27 @@ def test_components(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "component"),
+    [
+        ("top.core.lists", "list fetch"),
+        ("top.core.lists.fetch.events", "list fetch"),
+        ("core.lists.contexts", "list fetch"),
+        ("core.lists.read.bursts", "read master"),
+        ("core.lists.spreader", "beat spreader"),
+        ("core.lists_restart", "between them"),
+        ("core.beat_0_0_hop_1", "between them"),
+        ("core.lane_3.fanout.queue", "queue of a lane"),
+        ("top.system.ranking.top", "ranking"),
+        ("top.system.registers", "bus and registers"),
+    ],
+)
+def test_component_of_a_module(path, component, tmp_path):
+    netlist = tmp_path / "egret.json"
+    netlist.write_text(json.dumps({"modules": {"egret": {"cells": {f"{path}.x_LUT4_Z": {"type": "LUT4"}}}}}))
+    assert components(netlist, "egret", "ecp5", {"", path}) == [Component(component, 1, {"LUT": 1})]
+
+
 def test_speed_of_seeds(described):
     assert described["fmax_mhz"] == {
         "best": 89.0, "best_seed": 2, "median": 85.0, "margin": 14.0, "seeds": {1: 70.0, 2: 89.0, 4: 85.0},
