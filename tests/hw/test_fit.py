@@ -249,10 +249,10 @@ class TestEstimate:
         ("options", "device", "message"),
         [
             ({"gap_bits": 4, "lists": 9}, GOWIN,
-             "there is no estimate of cores with lists in external memory for gw2a-18; choose an ECP5, or lists on chip"),
-            ({"ranked": 4}, UP5K, "there is no estimate of ranked cores for up5k; choose an ECP5, or no ranking"),
+             "cores with lists in external memory for gw2a-18; choose an ECP5, or lists on chip"),
+            ({"ranked": 4}, UP5K, "ranked cores for up5k; choose an ECP5, or no ranking"),
             ({"compact": True, "counters": False, "cell_units": 1}, ECP5,
-             "there is no estimate of compact cores for lfe5u-85f; choose an iCE40, or no compact core"),
+             "compact cores for lfe5u-85f; choose an iCE40, or no compact core"),
         ],
     )  # fmt: skip
     def test_not_covered(self, options, device, message):
@@ -260,7 +260,17 @@ class TestEstimate:
         assert not covers(config, device)
         with pytest.raises(ValueError) as caught:
             estimate(config, device)
-        assert str(caught.value) == message
+        assert str(caught.value) == f"there is no estimate of {message}"
+
+    def test_class_of_clock(self, monkeypatch):
+        """Those with lists in external memory, and those with hops, have classes of their own."""
+        names = ["mhz", "mhz_with_hops", "mhz_streamed", "mhz_streamed_with_hops"]
+        model = coefficients()["models"]["ecp5"] | {name: [[1.0, k]] for k, name in enumerate(names, 1)}
+        monkeypatch.setattr(fit, "coefficients", lambda: {"models": {"ecp5": model}})
+        cores = [CoreConfig(hops=hops, **lists) for lists in ({}, {"gap_bits": 4, "lists": 9}) for hops in (1, 2)]
+        assert [estimate(core, ECP5).mhz for core in cores] == [1, 2, 3, 4]
+        del model["mhz_streamed"]
+        assert estimate(cores[2], ECP5).mhz is None
 
     def test_lists_in_memory_on_a_board(self, capsys):
         assert fit.main(["--board", "ulx3s-85f", "--gap-bits", "5", "--lists", "256"]) == 2

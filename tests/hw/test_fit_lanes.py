@@ -113,9 +113,7 @@ class TestListsInMemory:
             random_fixed_network(np.random.default_rng(0), inputs=inputs, layers=[32], outputs=None, weight_density=1.0)
             for inputs in (20, 400)
         )
-        cycles = [
-            cycles_a_step(one, CoreConfig.fitting(one, 2, cell_units=1, **self.OPTIONS)) for one in (few, many)
-        ]
+        cycles = [cycles_a_step(one, CoreConfig.fitting(one, 2, cell_units=1, **self.OPTIONS)) for one in (few, many)]
         assert cycles[0] == pytest.approx(cycles[1], rel=0.05)
 
     def test_nearest(self, network):
@@ -124,8 +122,8 @@ class TestListsInMemory:
         with pytest.raises(FitError) as caught:
             check(config, network, target, **self.OPTIONS)
         said = re.fullmatch(
-            r"16 lanes and 4 cell units need .*[\d,]+ of 24,288 LUTs.* of lfe5u-25f, by estimate; the nearest that fits "
-            r"has (\d+) lanes and (\d+) cell units?, and a device lfe5u-\d5f would hold it; --no-fit-check .*",
+            r"16 lanes and 4 cell units need .*[\d,]+ of 24,288 LUTs.* of lfe5u-25f, by estimate; the nearest that "
+            r"fits has (\d+) lanes and (\d+) cell units?, and a device lfe5u-\d5f would hold it; --no-fit-check .*",
             str(caught.value),
         )
         nearest = CoreConfig.fitting(network, int(said[1]), cell_units=int(said[2]), **self.OPTIONS)
