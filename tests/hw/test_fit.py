@@ -183,6 +183,14 @@ class TestMeasured:
             )
             assert blocks == made, core
 
+    def test_every_fitted_core_is_told_again(self):
+        """What the file was fitted by are these sizes, not earlier ones."""
+        for core in coefficients()["fitted"]:
+            point = Point(core["target"], CoreConfig(**core["config"]))
+            found = estimate(point.config, point.device, host_link=point.host_link).takes
+            for resource in core["takes"].keys() & {"LUT", "FF"}:
+                assert found[resource] == pytest.approx(core["takes"][resource], rel=0.07), core
+
     @pytest.mark.parametrize("model", ["ecp5", "gowin", "ice40", "ice40-compact"])
     def test_every_size_has_a_coefficient(self, model):
         family, *compact = model.split("-")
