@@ -37,7 +37,7 @@ class Beat(ctypes.Structure):
 
 _ACCESS: dict[str, tuple[Any, ...]] = {
     "read": (ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32)), "write": (ctypes.c_uint32, ctypes.c_uint32),
-    "send": (ctypes.POINTER(Beat),), "take": (ctypes.POINTER(Beat),),
+    "take": (ctypes.POINTER(Beat),),
 }  # fmt: skip
 
 
@@ -91,6 +91,12 @@ class SimulatedBoard:
         if not self._port.context:
             raise OSError("the simulation has ended")
         return bool(self._calls[name](self._port.context, *arguments) == OK)
+
+    def send(self, beat: Beat) -> bool:
+        """Give the core a beat; return whether it had room."""
+        if not self._port.context:
+            raise OSError("the simulation has ended")
+        return bool(self._library.egret_top_send(ctypes.byref(self._port), ctypes.byref(beat)) == OK)
 
     def fill(self, address: int, content: bytes) -> None:
         """Put bytes into external memory, which has nothing else."""
@@ -168,7 +174,7 @@ class _SendChannel(_Channel):
             # The Subset Converter between DMA and core.
             user, copied = index >> USER_BIT & 1, index >> COPIED_BIT & 1
             beat = Beat(index & (WORD_MASK ^ 1 << USER_BIT) | copied << USER_BIT, value, last, bool(user))
-            if not self._board.call("send", ctypes.byref(beat)):
+            if not self._board.send(beat):
                 return
             self._moved += 1
             if last:

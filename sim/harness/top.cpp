@@ -69,18 +69,25 @@ class Top {
     return okay ? EGRET_OK : EGRET_BUS;
   }
 
+  egret_result send(const egret_beat& beat) {
+    for (int cycle = 0; top_.s_axis_tvalid && cycle < kPollCycles; ++cycle) tick();
+    if (top_.s_axis_tvalid) return EGRET_WAIT;
+    top_.s_axis_tdata = static_cast<uint64_t>(static_cast<uint32_t>(beat.value)) << 32 | beat.index;
+    top_.s_axis_tlast = beat.last;
+    top_.s_axis_tuser = beat.user;
+    top_.s_axis_tvalid = 1;
+    return EGRET_OK;
+  }
+
   egret_result send(const egret_event* events, std::size_t count, egret_mark mark, std::size_t* sent) {
     const egret_event none = {EGRET_NULL_INDEX, 0};
     const std::size_t beats = count ? count : 1;
     for (std::size_t k = 0; k < beats; ++k) {
-      for (int cycle = 0; top_.s_axis_tvalid && cycle < kPollCycles; ++cycle) tick();
-      if (top_.s_axis_tvalid) return EGRET_WAIT;
       const egret_event& event = count ? events[k] : none;
       const bool last = k + 1 == beats;
-      top_.s_axis_tdata = static_cast<uint64_t>(static_cast<uint32_t>(event.value)) << 32 | event.index;
-      top_.s_axis_tlast = last && mark != EGRET_GOES_ON;
-      top_.s_axis_tuser = last && mark == EGRET_ENDS_SEQUENCE;
-      top_.s_axis_tvalid = 1;
+      const egret_beat beat = {event.index, event.value, last && mark != EGRET_GOES_ON,
+                               last && mark == EGRET_ENDS_SEQUENCE};
+      if (send(beat) != EGRET_OK) return EGRET_WAIT;
       if (count) ++*sent;
     }
     return EGRET_OK;
@@ -198,6 +205,10 @@ void egret_top_open(egret_port* port) { *port = {new Top, read, write, send, tak
 void egret_top_close(egret_port* port) { delete static_cast<Top*>(port->context); }
 void egret_top_fill(egret_port* port, uint32_t base, const uint8_t* bytes, std::size_t count) {
   static_cast<Top*>(port->context)->fill(base, bytes, count);
+}
+// A beat as it is, whatever the driver would make of it.
+egret_result egret_top_send(egret_port* port, const egret_beat* beat) {
+  return static_cast<Top*>(port->context)->send(*beat);
 }
 int egret_top_interrupt(egret_port* port) { return static_cast<Top*>(port->context)->interrupt(); }
 uint64_t egret_top_cycles(egret_port* port) { return static_cast<Top*>(port->context)->cycles(); }

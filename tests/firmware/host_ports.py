@@ -80,9 +80,7 @@ class TopCore(Core):
 
     def send(self, beat: tuple[int, int], last: bool, user: bool) -> bool:
         sent = Beat(beat[0], beat[1] & 0xFFFFFFFF, last, user)
-        return any(
-            self._board.call("send", ctypes.byref(sent)) for _ in range(100)
-        )  # the link waits longer than a call
+        return any(self._board.send(sent) for _ in range(100))  # the link waits longer than a call
 
 
 def write_map(config: CoreConfig, folder: Path) -> Path:
