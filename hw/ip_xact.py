@@ -6,12 +6,16 @@ IEEE 1685-2014, with the bus definitions that ARM publishes for AMBA 4.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 from amaranth import Shape
 from amaranth.lib.wiring import In, Member
+from peakrdl_ipxact import IPXACTExporter
+from peakrdl_ipxact.exporter import Standard
 
-from hw.bus.registers import ADDRESS_BITS, Field, Register, registers
+from hw.bus.registers import ADDRESS_BITS, description
 from hw.config import CoreConfig
 from hw.top import PORTS, memory_ports
 
@@ -37,7 +41,7 @@ def buses(config: CoreConfig) -> list[tuple[str, str, str, str]]:
     return [bus for bus in BUSES if bus[1] != AXI4[0] or config.streamed]
 
 
-def ip_xact(config: CoreConfig, *, name: str, vendor: str, library: str, version: str, description: str) -> str:
+def ip_xact(config: CoreConfig, *, name: str, vendor: str, library: str, version: str, title: str) -> str:
     """Return the description of :class:`hw.top.Top` as module ``name`` in ``name.v``."""
     ports = PORTS | memory_ports(config)
     ElementTree.register_namespace("ipxact", NAMESPACE)
@@ -48,11 +52,11 @@ def ip_xact(config: CoreConfig, *, name: str, vendor: str, library: str, version
     interfaces = _add(root, "busInterfaces")
     for bus in buses(config):
         _bus(interfaces, ports, *bus)
-    _memory_map(_add(root, "memoryMaps"), registers(**config.register_parameters))
+    root.append(_memory_maps(config.register_parameters))
     _model(_add(root, "model"), ports, name)
     files = _add(_add(root, "fileSets"), "fileSet", name=FILES)
     _add(files, "file", name=f"{name}.v", fileType="verilogSource")
-    _texts(root, description=description)
+    _texts(root, description=title)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -86,30 +90,20 @@ def _bus(interfaces, ports: Iterable[str], prefix: str, definition: str, version
         _add(mode, "memoryMapRef").set("memoryMapRef", MEMORY_MAP)
 
 
-def _memory_map(maps, described: Iterable[Register]) -> None:
-    memory_map = _add(maps, "memoryMap", name=MEMORY_MAP)
-    block = _add(
-        memory_map, "addressBlock", name="egret", baseAddress=0, range=1 << ADDRESS_BITS, width=32, usage="register"
-    )
-    for register in described:
-        element = _add(
-            block, "register", name=register.name.upper(), description=register.description,
-            addressOffset=f"'h{register.address:x}", size=32,
-        )  # fmt: skip
-        for field in register.fields:
-            _field(element, field)
-    _texts(memory_map, addressUnitBits=8)
-
-
-def _field(register, field: Field) -> None:
-    element = _add(register, "field", name=field.name, description=field.description, bitOffset=field.low)
-    if field.reset is not None:
-        _add(_add(element, "resets"), "reset", value=f"'h{field.reset:x}")
-    access = {(True, True): "read-write", (True, False): "read-only", (False, True): "write-only"}
-    volatile = field.reset is None or field.set_by_hardware or field.clears_itself
-    _texts(element, bitWidth=field.width, volatile=str(volatile).lower(), access=access[field.readable, field.stored])
-    if field.set_by_hardware:
-        _texts(element, modifiedWriteValue="oneToClear")
+def _memory_maps(parameters: dict[str, bool]) -> ElementTree.Element:
+    """Return what PeakRDL makes of the registers that there are."""
+    exporter = IPXACTExporter(standard=Standard.IEEE_1685_2014)
+    exporter.skip_not_present = True  # else it leaves to the reader what there is
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "registers.xml"
+        exporter.export(description(**parameters), str(path))
+        maps = ElementTree.parse(path).getroot().find("memoryMaps", {"": NAMESPACE})
+    assert maps is not None
+    for tag, text in (("name", MEMORY_MAP), ("addressBlock/range", f"{1 << ADDRESS_BITS:#x}".replace("0x", "'h"))):
+        element = maps.find(f"memoryMap/{tag}", {"": NAMESPACE})
+        assert element is not None
+        element.text = text
+    return maps
 
 
 def _model(model, ports: dict[str, Member], name: str) -> None:

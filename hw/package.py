@@ -83,7 +83,7 @@ def write_packages(folder: Path, config: CoreConfig) -> list[Path]:
     contents = {
         "egret.core": FUSESOC,
         "egret.tcl": VIVADO.replace("@BUSES@", " ".join(bus for bus, *_ in buses(config))),
-        "egret.xml": ip_xact(config, name=NAME, vendor=VENDOR, library=LIBRARY, version=VERSION, description=TITLE),
+        "egret.xml": ip_xact(config, name=NAME, vendor=VENDOR, library=LIBRARY, version=VERSION, title=TITLE),
     }
     for name, text in contents.items():
         (folder / name).write_text(text)

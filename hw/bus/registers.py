@@ -10,7 +10,7 @@ from amaranth import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from systemrdl import RDLCompiler
-from systemrdl.node import FieldNode
+from systemrdl.node import AddrmapNode, FieldNode
 from systemrdl.rdltypes import AccessType, OnWriteType
 
 DESCRIPTION = Path(__file__).resolve().parents[1] / "registers.rdl"
@@ -115,16 +115,20 @@ def _field(node: FieldNode) -> Field:
     return field
 
 
-@cache
-def registers(description: Path = DESCRIPTION, **parameters: bool) -> tuple[Register, ...]:
-    """Read the description of the registers, in the order of their addresses; of a core that lacks some, without those.
+def description(path: Path = DESCRIPTION, **parameters: bool) -> AddrmapNode:
+    """Compile the description of the registers, as PeakRDL's exporters take it.
 
-    ``parameters`` are those of the description, as :attr:`hw.config.CoreConfig.register_parameters`; by default a core
-    has all registers.
+    ``parameters`` are its own, as :attr:`hw.config.CoreConfig.register_parameters` has them; without, a core has all
+    registers.
     """
     compiler = RDLCompiler()
-    compiler.compile_file(str(description))
-    top = compiler.elaborate(parameters=parameters).top
+    compiler.compile_file(str(path))
+    return compiler.elaborate(parameters=parameters).top
+
+
+@cache
+def registers(path: Path = DESCRIPTION, **parameters: bool) -> tuple[Register, ...]:
+    """Read :func:`description`, in the order of addresses; of a core that lacks some registers, without those."""
     return tuple(
         Register(
             node.inst_name.lower(),
@@ -132,7 +136,7 @@ def registers(description: Path = DESCRIPTION, **parameters: bool) -> tuple[Regi
             tuple(_field(field) for field in node.fields()),
             node.get_property("desc") or "",
         )
-        for node in top.registers()
+        for node in description(path, **parameters).registers()
     )
 
 

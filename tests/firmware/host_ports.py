@@ -87,7 +87,7 @@ def write_map(config: CoreConfig, folder: Path) -> Path:
     """Write a build's register map."""
     path = folder / "egret.xml"
     path.write_text(
-        ip_xact(config, name="egret", vendor="egret", library="accelerators", version="0.1.0", description="A core.")
+        ip_xact(config, name="egret", vendor="egret", library="accelerators", version="0.1.0", title="A core.")
     )
     return path
 

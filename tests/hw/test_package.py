@@ -12,7 +12,7 @@ import yaml
 from peakrdl_ipxact import IPXACTImporter
 from systemrdl import RDLCompiler
 
-from hw.bus.registers import DESCRIPTION, registers
+from hw.bus.registers import ADDRESS_BITS, DESCRIPTION, registers
 from hw.config import CoreConfig
 from hw.emit import emit
 from hw.ip_xact import NAMESPACE
@@ -188,7 +188,7 @@ def register_map(top) -> dict:
     }  # fmt: skip
 
 
-def test_ip_xact_has_the_registers_of_the_description(folder, config):
+def test_ip_xact_has_the_registers_of_the_description(component, folder, config):
     described = RDLCompiler()
     described.compile_file(str(DESCRIPTION))
     parameters = config.register_parameters
@@ -198,3 +198,5 @@ def test_ip_xact_has_the_registers_of_the_description(folder, config):
     wanted = register_map(described.elaborate(parameters=parameters).top)
     assert register_map(block) == wanted
     assert len(wanted) == len(registers(**parameters))
+    ranges = [found.text for found in component.iterfind(".//ipxact:addressBlock/ipxact:range", IP)]
+    assert ranges == [f"'h{1 << ADDRESS_BITS:x}"]
