@@ -88,15 +88,17 @@ class SimulatedBoard:
 
     def call(self, name: str, *arguments: Any) -> bool:
         """Call a function of the simulated top; return whether it did what it is for."""
-        if not self._port.context:
-            raise OSError("the simulation has ended")
-        return bool(self._calls[name](self._port.context, *arguments) == OK)
+        return bool(self._calls[name](self._context(), *arguments) == OK)
 
     def send(self, beat: Beat) -> bool:
         """Give the core a beat; return whether it had room."""
+        self._context()
+        return bool(self._library.egret_top_send(ctypes.byref(self._port), ctypes.byref(beat)) == OK)
+
+    def _context(self) -> Any:
         if not self._port.context:
             raise OSError("the simulation has ended")
-        return bool(self._library.egret_top_send(ctypes.byref(self._port), ctypes.byref(beat)) == OK)
+        return self._port.context
 
     def fill(self, address: int, content: bytes) -> None:
         """Put bytes into external memory, which has nothing else."""
