@@ -159,8 +159,8 @@ async def one_target_back_to_back(dut):
     if not (counters := await bench.counters()):
         return
     waits = sum(counters[f"lane_{lane}_hazard"] for lane in range(bench.config.lanes))
-    least = 20 if bench.config.streamed else 25  # lists in external memory come a little further apart
-    assert waits == 0 if bench.config.forwarding else waits > 2 * 3 * least
+    each = 2 if bench.config.streamed else 3  # lists in external memory come a cycle further apart
+    assert waits == 0 if bench.config.forwarding else waits > 2 * each * 25
 
 
 @cocotb.test()
