@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from golden.files import write_whole
+from golden.page import markdown_table, read_section, write_section
 from hw.config import CoreConfig
 from hw.implement import device_design, implement
 from hw.tools import FlowError
@@ -23,7 +23,7 @@ from hw.watch import Display
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.md"
-BEGIN, END = "<!-- hw.bench -->", "<!-- /hw.bench -->"
+SECTION = "hw.bench"  #: of the page
 HEADINGS = (
     "core",
     "on",
@@ -193,14 +193,14 @@ def row(case: Case, report: dict[str, Any]) -> list[str]:
 
 def write_results(rows: list[list[str]], page: Path) -> None:
     """Put rows into the table of a page, each in place of an earlier one of its case."""
-    text = page.read_text()
-    before, rest = text.split(BEGIN)
-    table, after = rest.split(END)
+    table = read_section(page, SECTION)
     names = [cells[0].split(":")[0] for cells in rows]
     kept = [line for line in table.splitlines() if line.startswith("| `") and not line[2:].startswith(tuple(names))]
-    lines = ["| " + " | ".join(cells) + " |" for cells in (HEADINGS, ["---"] * len(HEADINGS), *rows)]
-    ordered = sorted([*kept, *lines[2:]], key=lambda line: [f"| `{case.name}`" in line for case in CASES].index(True))
-    write_whole(page, f"{before}{BEGIN}\n" + "\n".join([*lines[:2], *ordered]) + f"\n{END}{after}")
+    *heading, new = markdown_table(HEADINGS, rows).split("\n", 2)
+    lines = sorted(
+        [*kept, *new.splitlines()], key=lambda line: [f"| `{case.name}`" in line for case in CASES].index(True)
+    )
+    write_section(page, SECTION, "\n".join([*heading, *lines]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

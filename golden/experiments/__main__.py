@@ -21,11 +21,13 @@ from golden.experiments.runner import SCALES, Runner, TimeUpError
 from golden.layers import ModelError
 from golden.lm.corpus import CorpusError
 from golden.lm.steps import STEPS
+from golden.page import PageError
 
 NAMES = (
     "baselines", "pruning", "decay", "digits-decay", "multiplicativity", "ablations", "embedding", "last-layer",
     "others", "energy", "paper", "characters",
 )  # fmt: skip
+PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
 
 
 def experiment(name: str) -> ModuleType:
@@ -64,6 +66,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="folder for all results (default build/experiments/SCALE-CORPUS)")
     parser.add_argument(
+        "--write", action="store_true", help="also put the table into docs/experiments.md, JSON and plot beside it"
+    )
+    parser.add_argument(
         "--time-limit", type=float, metavar="MINUTES", help="stop before that; the same command goes on"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
@@ -89,7 +94,10 @@ def main(arguments: list[str] | None = None) -> int:
         result = experiment(options.name).run(runner)
         stem = options.out / options.name
         result.write(stem, runner.origin())
-    except (TrainingError, CorpusError, ModelError, OSError) as error:
+        if options.write:
+            result.put_into(PAGE, f"golden.experiments {options.name}", runner.origin()["command"])
+            result.write(PAGE.parent / "experiments" / options.name, runner.origin())
+    except (TrainingError, CorpusError, ModelError, PageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from golden.experiments.runner import Run
 from golden.files import write_whole
+from golden.page import markdown_table, write_section
 
 Row = dict[str, Any]
 
@@ -35,9 +36,19 @@ class Result:
         table = Table(title=self.title, caption="\n".join(self.remarks) or None, caption_justify="left")
         for number, column in enumerate(self.columns):
             table.add_column(column, justify="right" if number else "left")
-        for row in self.rows:
-            table.add_row(*(show(row) for show in self.columns.values()))
+        for cells in self.cells():
+            table.add_row(*cells)
         return table
+
+    def cells(self) -> list[list[str]]:
+        """Return what the rows show in the columns."""
+        return [[show(row) for show in self.columns.values()] for row in self.rows]
+
+    def put_into(self, page: Path, section: str, command: str) -> None:
+        """Put command, table and remarks into a section of a page."""
+        table = markdown_table(list(self.columns), self.cells())
+        remarks = ["", " ".join(self.remarks)] if self.remarks else []
+        write_section(page, section, "\n".join([f"`{command}`", "", table, *remarks]))
 
     def write(self, stem: Path, origin: Mapping[str, Any]) -> None:
         """Write ``<stem>.json`` and ``<stem>.png``, each whole or not at all."""

@@ -14,12 +14,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from golden.files import write_whole
+from golden.page import markdown_table, write_section
 from sim.bench.cases import CASES, DIGITS, Case
 from sim.bench.measure import Efficiency, Latency, efficiency, latency
 from sim.simulator import SimulationError
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
-BEGIN, END = "<!-- sim.bench -->", "<!-- /sim.bench -->"
+SECTION = "sim.bench"  #: of the page
 SWITCHES = ("split_banks", "forwarding")  #: options of a core that are on or off
 
 
@@ -93,17 +94,8 @@ HEADINGS = (
 
 
 def markdown(rows: list[list[str]], options: argparse.Namespace) -> str:
-    lines = [f"`python -m sim.bench --steps {options.steps} --images {options.images} --write`", ""]
-    for cells in (HEADINGS, ["---"] * len(HEADINGS), *rows):
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def write_results(text: str, page: Path, begin: str, end: str) -> None:
-    """Put a text between two marks of a page."""
-    before, rest = page.read_text().split(begin)
-    _, after = rest.split(end)
-    write_whole(page, f"{before}{begin}\n{text}\n{end}{after}")
+    command = f"python -m sim.bench --steps {options.steps} --images {options.images} --write"
+    return f"`{command}`\n\n{markdown_table(HEADINGS, rows)}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     console.print(table)
     if options.write:
-        write_results(markdown(rows, options), RESULTS, BEGIN, END)
+        write_section(RESULTS, SECTION, markdown(rows, options))
     return 0
 
 

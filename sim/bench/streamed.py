@@ -22,15 +22,16 @@ from rich.table import Table
 
 from golden.beats import kinds
 from golden.files import write_whole
+from golden.page import markdown_table, write_section
 from golden.streamed import CompiledStream
 from hw.config import CoreConfig
-from sim.bench.__main__ import mark, write_results
+from sim.bench.__main__ import mark
 from sim.memories import DDR3_800, IDEAL, MEMORIES, ExternalMemory
 from sim.simulator import SimulationError, Simulator
 from sim.token_workloads import TokenWorkload, language_model
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
-BEGIN, END = "<!-- sim.bench.streamed -->", "<!-- /sim.bench.streamed -->"
+SECTION = "sim.bench.streamed"  #: of the page
 WARM_UP = 5  #: tokens before the measurement begins
 
 
@@ -215,9 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
         table.add_row(*cells)
     Console().print(table)
     if options.write:
-        command = f"`python -m sim.bench.streamed --tokens {options.tokens} --core-mhz {options.core_mhz:g} --write`"
-        lines = ["| " + " | ".join(cells) + " |" for cells in (HEADINGS, ["---"] * len(HEADINGS), *rows)]
-        write_results("\n".join([command, "", *lines]), RESULTS, BEGIN, END)
+        command = f"python -m sim.bench.streamed --tokens {options.tokens} --core-mhz {options.core_mhz:g} --write"
+        write_section(RESULTS, SECTION, f"`{command}`\n\n{markdown_table(HEADINGS, rows)}")
     return 0
 
 

@@ -27,7 +27,7 @@ def report(median, lane_luts):
 @pytest.fixture
 def page(tmp_path, monkeypatch):
     path = tmp_path / "results.md"
-    path.write_text(f"# Results\n\n{bench.BEGIN}\n{bench.END}\n\nand more\n")
+    path.write_text(f"# Results\n\n<!-- {bench.SECTION} -->\n<!-- /{bench.SECTION} -->\n\nand more\n")
     monkeypatch.setattr(bench, "RESULTS", path)
     return path
 

@@ -72,13 +72,6 @@ def test_only_whole_runs_are_recorded(small, arguments, capsys):
     assert "--write records the cases as they are" in capsys.readouterr().err
 
 
-def test_results_keep_the_text_around_the_table(tmp_path, monkeypatch):
-    page = tmp_path / "results.md"
-    page.write_text(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter\n")
-    bench.write_results("new", page, bench.BEGIN, bench.END)
-    assert page.read_text() == f"before\n{bench.BEGIN}\nnew\n{bench.END}\nafter\n"
-
-
 def test_marks(case):
     measured = Efficiency(early=0.97, late=0.95, barrier=0.6, macs=10, hazard=0.0, drain=0.0)
     assert bench.row(case, measured)[2:4] == ["0.970 (meets 0.96)", "0.950 (misses 0.96)"]

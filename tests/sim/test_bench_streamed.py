@@ -69,7 +69,7 @@ def test_what_is_measured(readout):
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     page = tmp_path / "results.md"
-    page.write_text(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter\n")
+    page.write_text(f"before\n<!-- {bench.SECTION} -->\nold\n<!-- /{bench.SECTION} -->\nafter\n")
     monkeypatch.setattr(bench, "RESULTS", page)
     monkeypatch.setattr(bench, "CASES", (bench.Case("one", 0.3, False, DDR3_800, port=2.0, milliseconds=9.0, lanes=4),))
     assert bench.main(["--tokens", "4", "--write", "--json", str(tmp_path / "figures")]) == 0

@@ -3,6 +3,7 @@ import math
 
 import pytest
 
+from golden.experiments import __main__ as command
 from golden.experiments import ablations, characters, last_layer, others
 from golden.experiments.levels import LEVELS
 from golden.experiments.paper import PUBLISHED
@@ -46,6 +47,26 @@ def test_writes_rows_plot_and_table(name, done, capsys):
     key = "accuracy" if name == "digits-decay" else "perplexity"
     values = [row[key] for row in found["rows"] if key in row]
     assert all(math.isfinite(value["mean"] if isinstance(value, dict) else value) for value in values)
+
+
+def test_puts_the_table_into_the_page(experiment, out, tmp_path, monkeypatch):
+    page = tmp_path / "experiments.md"
+    page.write_text("before\n<!-- golden.experiments energy -->\n<!-- /golden.experiments energy -->\nafter\n")
+    monkeypatch.setattr(command, "PAGE", page)
+    assert experiment("energy", "--seeds", "1", "--write") == 0
+    text = page.read_text()
+    assert "`python -m golden.experiments " in text and text.endswith("after\n")
+    assert "| network | MACs |" in text and "| EGRU, 85% pruned, folded | " in text and "An ESTIMATE" in text
+    for suffix in ("json", "png"):
+        copy = tmp_path / "experiments" / f"energy.{suffix}"
+        assert copy.stat().st_size == (out / f"energy.{suffix}").stat().st_size
+
+
+def test_says_that_the_page_has_no_place_for_the_table(experiment, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "PAGE", tmp_path / "experiments.md")
+    (tmp_path / "experiments.md").write_text("nothing")
+    assert experiment("energy", "--seeds", "1", "--write") == 2
+    assert "has not once <!-- golden.experiments energy -->" in capsys.readouterr().err
 
 
 def test_figures_of_several_seeds_have_a_deviation(done, out):
