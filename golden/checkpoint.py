@@ -16,10 +16,21 @@ class TrainingError(RuntimeError):
 
 
 def save(path: Path, made_with: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Write a checkpoint of ``state``, made with these settings."""
+    """Write a checkpoint of ``state``, made with these settings.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be written; the one before is as it was.
+    """
     temporary = path.with_name(path.name + ".new")
-    torch.save({"made_with": dict(made_with), **state}, temporary)
-    os.replace(temporary, path)
+    try:
+        torch.save({"made_with": dict(made_with), **state}, temporary)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # of PyTorch's writer
+        temporary.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise TrainingError(f"cannot write {path} ({reason}); make room, or choose another folder") from None
 
 
 def load(path: Path, made_with: Mapping[str, Any], device: torch.device | None = None) -> dict[str, Any]:

@@ -197,11 +197,19 @@ def fit_line(build: Build) -> str:
     return f"by estimate it {verb} an {DEVICE.upper()}: it takes {found.told(list(found.takes))}"
 
 
-def a_line(options: argparse.Namespace, console: Console) -> str:
-    """Return the text to continue: the option's, or what somebody types, or :data:`TEXT`."""
-    if options.text is not None:
-        return options.text
-    return (sys.stdin.isatty() and console.input("begin a line, and the core continues it: ")) or TEXT
+def a_line(options: argparse.Namespace, characters: str, console: Console) -> str:
+    """Return the text to continue, spelt: the option's, or what somebody types, or :data:`TEXT`.
+
+    What is typed is asked for again until the model knows its characters; without a terminal nothing is.
+    """
+    while options.text is None and sys.stdin.isatty():
+        try:
+            return spell(console.input("begin a line, and the core continues it: ") or TEXT, characters)
+        except ValueError as error:
+            console.print(str(error))
+        except EOFError:
+            break
+    return spell(TEXT if options.text is None else options.text, characters)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -240,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"{build.model.name}: {units} units, {weights:,} weights that are not 0, {build.config.lanes} lanes;"
         )
         console.print(fit_line(build))
-        text = spell(a_line(options, console), characters)
+        text = a_line(options, characters, console)
         with console.status("compiling the Verilog with Verilator (a minute or two, once)"):
             compile_core(build.config)
         tally = converse(build, text, options, console)

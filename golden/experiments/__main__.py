@@ -16,12 +16,9 @@ from types import ModuleType
 import torch
 from rich.console import Console
 
-from golden.checkpoint import TrainingError
 from golden.experiments.runner import SCALES, Runner, TimeUpError
-from golden.layers import ModelError
-from golden.lm.corpus import CorpusError
+from golden.lm.errors import ERRORS
 from golden.lm.steps import STEPS
-from golden.page import PageError
 
 NAMES = (
     "baselines", "pruning", "decay", "digits-decay", "multiplicativity", "ablations", "embedding", "last-layer",
@@ -97,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.write:
             result.put_into(PAGE, f"golden.experiments {options.name}", runner.origin()["command"])
             result.write(PAGE.parent / "experiments" / options.name, runner.origin())
-    except (TrainingError, CorpusError, ModelError, PageError, OSError) as error:
+    except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from golden.experiments.report import Result, Row, number, spread, summary, text
 from golden.experiments.runner import Run, Runner
 from golden.lm.settings import Settings
+from golden.lm.trainer import DivergedError
 
 HELP = "a pruned EGRU of characters, a dense GRU and LSTM of as many weights: equal tokens, equal seconds"
 RATES = (0.001, 0.002, 0.004, 0.008)
@@ -60,10 +62,11 @@ def dense_settings(runner: Runner, cell: str, weights: int) -> Settings:
 def tuned(runner: Runner, settings: Settings) -> Settings:
     """Return the settings with the learning rate that does best in a short run."""
     short = replace(settings, epochs=max(1, settings.epochs // TUNING))
-    tried = [
-        runner.run(f"characters-{settings.cell}-rate-{rate:g}-s0", replace(short, learning_rate=rate, seed=0))
-        for rate in RATES
-    ]
+    tried = []
+    for rate in RATES:
+        with suppress(DivergedError):  # a rate that is too high has lost
+            name = f"characters-{settings.cell}-rate-{rate:g}-s0"
+            tried.append(runner.run(name, replace(short, learning_rate=rate, seed=0)))
     best = min(tried, key=lambda run: run.history[-1]["valid_loss"])
     return replace(settings, learning_rate=best.settings.learning_rate)
 

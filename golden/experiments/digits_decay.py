@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from matplotlib.figure import Figure
+from rich.progress import Progress
 
 from golden.data import digits
 from golden.experiments.histograms import histogram, plot
@@ -54,8 +55,10 @@ def trained(runner: Runner, settings: Settings) -> Model:
         if model.provenance["settings"] != asdict(settings):
             raise ModelError(f"{path} was made with other settings; give the same options or another --out")
         return model
-    runner.console.print(f"[bold]{name}[/bold]")
-    return train("digits", settings, digits(), directory, resume=True)
+    runner.check_time()
+    with Progress(*Progress.get_default_columns(), console=runner.console, transient=True) as bars:
+        task = bars.add_task(name, total=settings.epochs)
+        return train("digits", settings, digits(), directory, resume=True, report=lambda record: bars.advance(task))
 
 
 def _weights(model: Model) -> list[Any]:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from golden.lm.corpus import Corpus, load_corpus
 from golden.lm.logged import LoggedRun, trainer_of
 from golden.lm.model import LanguageModel
 from golden.lm.settings import Settings, preset
+from golden.lm.steps import choose_device
 from golden.lm.weights import load_weights
 
 #: Settings to start from: a preset of :mod:`golden.lm.settings`, or ``tiny``, which only shows that everything works.
@@ -71,21 +73,35 @@ class Runner:
     def __init__(self, options: argparse.Namespace, console: Console, *, characters: bool = False) -> None:
         self.options, self.console, self.began = options, console, time.monotonic()
         self.seeds = range(options.seeds)
-        self.device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        tokens = options.tokens or (TINY_TOKENS if options.scale == "tiny" else 0)
+        self.device = choose_device(options.device)
         self.characters = characters
-        whole = load_corpus(options.corpus, options.data, characters=characters)
-        self.corpus = first_tokens(whole, tokens) if 0 < tokens < len(whole.train) else whole
+        self.stated: list[Record] = []  #: what the runs say of how they were trained
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The text, or the first of it; read when it is first asked for."""
+        options = self.options
+        tokens = options.tokens or (TINY_TOKENS if options.scale == "tiny" else 0)
+        whole = load_corpus(options.corpus, options.data, characters=self.characters)
+        return first_tokens(whole, tokens) if 0 < tokens < len(whole.train) else whole
+
+    def check_time(self) -> None:
+        """Raise TimeUpError if the time limit is reached."""
+        limit = self.options.time_limit
+        if limit is not None and time.monotonic() - self.began > 60 * limit:
+            raise TimeUpError
 
     def origin(self) -> Record:
         """Return what the results depend on, besides the settings in the logs of the runs."""
+        read = "corpus" in self.__dict__
         return {
             "command": "python -m golden.experiments " + " ".join(sys.argv[1:]),
             "scale": self.options.scale,
-            "corpus": self.corpus.name,
+            **({"corpus": self.corpus.name} if read else {}),
             "seeds": len(self.seeds),
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
             "versions": {"python": sys.version.split()[0], "torch": torch.__version__},
+            "trained": self.stated,
         }
 
     def settings(self, cell: str = "egru", **changes: Any) -> Settings:
@@ -149,6 +165,8 @@ class Runner:
         except FileNotFoundError:
             return None
         except (ValueError, IndexError, KeyError, TypeError, OSError):
+            if (directory / "lm.checkpoint").exists():  # stopped while the log was written; it is written anew
+                return None
             raise TrainingError(f"{path} is damaged; remove the folder {directory}") from None
         wanted = {"corpus": self.corpus.name, **json.loads(json.dumps(asdict(settings)))}
         differ = [key for key, value in wanted.items() if {"corpus": corpus, **then}.get(key) != value]
@@ -157,6 +175,9 @@ class Runner:
             raise TrainingError(f"{directory} holds a run with {values}; give the same options or another --out")
         if "metrics" not in lines[-1]:
             return None
+        how = {key: lines[0].get(key) for key in ("steps", "precision", "device", "threads", "versions")}
+        if how not in self.stated:
+            self.stated.append(how)
         return Run(name, settings, lines[-1]["metrics"], lines[1:-1], directory)
 
     def model(self, run: Run) -> LanguageModel:

@@ -21,11 +21,12 @@ import torch
 from torch.nn import functional
 
 from golden.lm.corpus import SIZES
+from golden.lm.errors import ERRORS
 from golden.lm.model import LanguageModel
 from golden.lm.program import CHUNK
 from golden.lm.recurrence import padded
 from golden.lm.settings import PRESETS, Settings, preset
-from golden.lm.steps import STEPS, default_dtype, default_steps
+from golden.lm.steps import STEPS, choose_device, default_dtype, default_steps
 
 
 class Candidate:
@@ -104,7 +105,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def candidates(options: argparse.Namespace) -> list[Candidate]:
     """Return what is to be measured, the plain loop first."""
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(options.device)
     cuda = device.type == "cuda"
     settings = Settings(**preset(options.preset or ("flagship" if cuda else "small"), "ptb", "egru"))
     layers = tuple(options.layers or settings.layers)
@@ -162,14 +163,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    compared = candidates(options)
-    print(describe(compared[0]), flush=True)
-    for turn in range(options.turns + 1):
-        for each in compared:
-            each.measure(options.windows)
-            if turn == 0:  # compiling, capturing, first touch of memory
-                each.whole.clear()
-                each.layers.clear()
+    try:
+        compared = candidates(options)
+        print(describe(compared[0]), flush=True)
+        for turn in range(options.turns + 1):
+            for each in compared:
+                each.measure(options.windows)
+                if turn == 0:  # compiling, capturing, first touch of memory
+                    each.whole.clear()
+                    each.layers.clear()
+    except ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     table = rows(compared)
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     for line in table:

@@ -14,14 +14,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from golden.checkpoint import TrainingError
 from golden.fit import Record
-from golden.layers import ModelError
 from golden.lm import distributed
-from golden.lm.corpus import CorpusError, load_corpus
+from golden.lm.corpus import load_corpus
+from golden.lm.errors import ERRORS
 from golden.lm.logged import LoggedRun, trainer_of
 from golden.lm.settings import PRESETS, Settings, preset
-from golden.lm.steps import STEPS
+from golden.lm.steps import STEPS, choose_device
 
 EPILOG = """examples:
   python -m golden.train lm --corpus ptb --preset small --sparsity 0.85
@@ -94,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     console = Console()
     try:
         settings = settings_of(options)
-        device = distributed.start(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = distributed.start(choose_device(options.device).type)
         console.quiet = distributed.rank() > 0
         if options.threads:
             torch.set_num_threads(options.threads)
@@ -103,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         directory = options.out or Path("build") / f"lm-{options.corpus}-{settings.cell}"
         run_ = LoggedRun(trainer, directory, options, began)
         finished = run_.train(console)
-    except (TrainingError, CorpusError, ModelError) as error:
+    except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -20,26 +20,26 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from golden.checkpoint import TrainingError
 from golden.layers import FloatLayer, FloatReadout, ModelError
-from golden.lm.corpus import Corpus, CorpusError, load_corpus
+from golden.lm.corpus import Corpus, load_corpus
+from golden.lm.errors import ERRORS
 from golden.lm.floating import FloatLanguageModel
 from golden.lm.fold import Tell, calibrate, quantize_model
 from golden.lm.integer import IntegerModel
-from golden.lm.native import CompilerError
+from golden.lm.settings import CELLS
 from golden.lm.weights import load_settings, load_weights
 from golden.network import Model, save
 
-ERRORS = (TrainingError, CorpusError, ModelError, CompilerError, OSError)  #: that end a command with one sentence
 CALIBRATION_WORDS = 10_000  #: of the validation text
 TENSORS = ("kernel", "recurrent_kernel", "bias", "recurrent_bias", "threshold")
 
-#: settings that make another cell, and the option that says so
-ABLATIONS = {
-    "hard_reset": (True, "--hard-reset"),
-    "reset_gate": (False, "--no-reset-gate"),
-    "update_gate": (False, "--no-update-gate"),
-}
+#: Settings that make another cell, and the option that says so.
+OTHER_CELLS = (
+    ("hard_reset", True, "--hard-reset"),
+    ("reset_gate", False, "--no-reset-gate"),
+    ("update_gate", False, "--no-update-gate"),
+    *(("cell", cell, f"--cell {cell}") for cell in CELLS if cell != "egru"),
+)
 
 WEIGHTS: dict[str, Any] = {
     "type": Path, "nargs": "+", "metavar": "FILE", "help": "all lm-*.safetensors of a training run",
@@ -97,9 +97,11 @@ def load_model(paths: Sequence[Path], corpus: Corpus) -> FloatLanguageModel:
     names = ", ".join(map(str, paths))
     state = load_weights(paths)
     settings = load_settings(paths[0])
-    for name, (value, option) in ABLATIONS.items():
-        if settings.get(name) is value:
-            raise ModelError(f"{names}: trained with {option}, but integers have the whole cell; train without it")
+    for name, value, option in OTHER_CELLS:
+        if settings.get(name) == value:
+            raise ModelError(
+                f"{names}: trained with {option}, but integers are of the whole event-based GRU; train without it"
+            )
     try:
         model = from_state(state, characters=settings.get("characters", False))
     except ModelError as error:
@@ -201,12 +203,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         make_folder(options.out)
         model = convert(options, console)
+        assert model.fixed is not None
+        integer = IntegerModel(model.fixed)
         save(model, options.out)
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    assert model.fixed is not None
-    integer = IntegerModel(model.fixed)
     units = ", ".join(str(layer.units) for layer in model.fixed.layers)
     unit = "characters" if "characters" in model.provenance else "words"
     console.print(

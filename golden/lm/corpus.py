@@ -11,7 +11,9 @@ known by name, and checked against their published sizes; any other folder is ta
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,14 @@ class Corpus:
     valid: NDArray[np.int64]
     test: NDArray[np.int64]
 
+    @cached_property
+    def checksum(self) -> str:
+        """First digits of the SHA-256 of words and texts, by which a run knows its corpus again."""
+        digest = hashlib.sha256("\0".join(self.words).encode())
+        for split in SPLITS:
+            digest.update(getattr(self, split).tobytes())
+        return digest.hexdigest()[:12]
+
     @property
     def unit(self) -> str:
         """What a token is: word or character."""
@@ -62,13 +72,14 @@ def read_tokens(path: Path, *, characters: bool = False) -> list[str]:
         If the file is missing, empty, or no UTF-8 text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CorpusError(f"cannot read {path} ({error.strerror}); docs/training.md says where to get it") from None
     except UnicodeDecodeError:
         raise CorpusError(f"{path} is not UTF-8 text; get it again") from None
-    if not lines:
+    if not text:
         raise CorpusError(f"{path} is empty; get it again")
+    lines = text.removesuffix("\n").split("\n")  # splitlines ends them at rarer characters too
     if characters:
         return [character for line in lines for character in line.strip() + LINE]
     return [word for line in lines for word in (*line.split(), END)]

@@ -25,7 +25,6 @@ from rich.table import Table
 from golden.files import write_whole
 from golden.float_reference import Floats
 from golden.lm.convert import (
-    ERRORS,
     WEIGHTS,
     WordProgress,
     add_arguments,
@@ -36,6 +35,7 @@ from golden.lm.convert import (
     row_bits_of,
 )
 from golden.lm.corpus import columns
+from golden.lm.errors import ERRORS
 from golden.lm.floating import FloatLanguageModel, FloatRunner, random_model
 from golden.lm.fold import Tell, calibrate, quantize_model, silent
 from golden.lm.integer import IntegerModel

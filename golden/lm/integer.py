@@ -25,7 +25,7 @@ from golden.lm.native import build, call
 from golden.macs import fan_out
 from golden.reference import Integers, Product, Readout, State, Trace
 
-ROW_BITS = (8, 16)
+ROW_BITS = (8, 16)  #: of a folded embedding
 DEFINITIONS = tuple(
     f"{name}={getattr(fixed, name)}"
     for name in ("SHIFT_GUARD", "PRE_BITS", "ADDEND_BITS", "STATE_FRACTION", "SEGMENT_BITS", "FRACTION_BITS")
@@ -88,11 +88,12 @@ class IntegerModel:
         self.words = 0 if network.readout is None else network.readout.units
         self.lists = network.inputs // max(1, self.words)  #: of a word
         self.row_bits = self.lists * network.weight_bits
-        if network.readout is None or network.inputs % self.words or self.row_bits not in ROW_BITS:
+        known = sorted({1, *(bits // network.weight_bits for bits in ROW_BITS)})  # one list: weights as they are
+        if network.readout is None or network.inputs % self.words or self.lists not in known:
             raise ModelError(
                 f"a network of {network.inputs} inputs and {self.words} outputs is no language model with a folded "
-                f"embedding, which has {' or '.join(str(bits // network.weight_bits) for bits in ROW_BITS)} inputs for "
-                "each output; make one with python -m golden.lm.convert"
+                f"embedding, which has {' or '.join(map(str, known))} inputs for each output; make one with python -m "
+                "golden.lm.convert"
             )
         top = self.row_bits - network.weight_bits - network.input_exponent
         if network.input_exponent > 0 or top > network.input_bits - 2:

@@ -49,18 +49,23 @@ def build(name: str, definitions: tuple[str, ...] = ()) -> ctypes.CDLL:
     source = Path(__file__).with_name(name)
     flags = (*FLAGS, *(f"-D{definition}" for definition in definitions))
     cpu = Path("/proc/cpuinfo")
-    model = "".join(sorted({line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}))
+    about = cpu.read_text().splitlines() if cpu.is_file() else [f"model name {platform.processor()}"]
+    model = "".join(sorted({line for line in about if line.startswith(("model name", "flags"))}))
     headers = "".join(header.read_text() for header in sorted(source.parent.glob("*.h")))
     recipe = source.read_text() + headers + " ".join(flags) + platform.machine() + model
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "egret"
     path = cache / f"{source.stem}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.so"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CompilerError(f"cannot make {cache} ({error.strerror}); set XDG_CACHE_HOME to a folder") from None
         with tempfile.TemporaryDirectory(dir=cache) as folder:  # two processes may build at once
             built = Path(folder) / path.name
             result = subprocess.run(["gcc", *flags, "-o", built, source, "-lm"], capture_output=True, text=True)
             if result.returncode:
-                raise CompilerError(f"gcc cannot build {source}: {result.stderr.strip().splitlines()[-1]}")
+                reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+                raise CompilerError(f"gcc cannot build {source}: {reason}; mend or update the compiler")
             os.replace(built, path)
     return ctypes.CDLL(str(path))
 

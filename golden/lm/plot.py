@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
 from golden.checkpoint import TrainingError
+from golden.files import write_whole
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -38,6 +39,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not epochs:
         raise TrainingError(f"{path} is no log of a language model (no epochs); give the lm.jsonl of a run")
     return epochs
+
+
+def names(paths: Sequence[Path]) -> list[str]:
+    """Return short names of logs: of their folders, of the files if these are in one, else whole paths."""
+    for short in ([path.parent.name for path in paths], [path.stem for path in paths]):
+        if len(set(short)) == len(paths):
+            return short if len(paths) > 1 else ["run"]
+    return [str(path) for path in paths]
 
 
 def draw(logs: dict[str, list[dict[str, Any]]]) -> Figure:
@@ -70,13 +79,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="picture to write")
     options = parser.parse_args(arguments)
     try:
-        logs = {path.parent.name if len(options.logs) > 1 else "run": read_log(path) for path in options.logs}
+        logs = {name: read_log(path) for name, path in zip(names(options.logs), options.logs, strict=True)}
         picture = io.BytesIO()
-        draw(logs).savefig(picture, dpi=120)
-        temporary = options.out.with_name(options.out.name + ".new")
-        temporary.write_bytes(picture.getvalue())
-        os.replace(temporary, options.out)
-    except (TrainingError, OSError) as error:
+        draw(logs).savefig(picture, format=options.out.suffix[1:] or "png", dpi=120)
+        write_whole(options.out, picture.getvalue())
+    except (TrainingError, ValueError, OSError) as error:  # ValueError: matplotlib knows no such format
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"written to {options.out}")

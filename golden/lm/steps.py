@@ -163,6 +163,14 @@ def steps_of(name: str, window: Window) -> Steps:
     return TorchSteps(window)
 
 
+def choose_device(name: str | None) -> torch.device:
+    """Return the device of that name, or if there is none the fastest; raise TrainingError if it is not there."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise TrainingError("there is no CUDA device that this PyTorch can use; choose --device cpu")
+    return torch.device(name or ("cuda" if available else "cpu"))
+
+
 def check_steps(name: str, device: torch.device, *, versatile: bool = False) -> None:
     """Raise TrainingError if these steps cannot run there."""
     if device.type != "cuda" and (name.endswith("-graph") or name in ("triton", "fused")):

@@ -55,6 +55,10 @@ def windows(steps: int, settings: Settings, epoch: int) -> list[int]:
     return lengths
 
 
+class DivergedError(TrainingError):
+    """A loss became nan or infinite."""
+
+
 class Trainer:
     """A run of training.
 
@@ -104,6 +108,7 @@ class Trainer:
         if init is not None and sparsity_of(self.weights) > 0:
             self.masks = {name: weight.detach() != 0 for name, weight in self.weights.items()}
         self.history: list[Record] = []
+        self.pieces: list[Record] = []  #: how each stretch between stops was run, for the log
         self.step_count = 0
         self.texts = {
             split: self._columns(split, min(MEASURE_BATCH, len(getattr(corpus, split)))) for split in ("valid", "test")
@@ -121,10 +126,10 @@ class Trainer:
     def _start_from(self, init: dict[str, Tensor]) -> None:
         want = {name: list(value.shape) for name, value in self.model.state_dict().items()}
         have = {name: list(value.shape) for name, value in init.items()}
-        for name in want:
-            if have.get(name) != want[name]:
+        for name in (*want, *(name for name in have if name not in want)):
+            if have.get(name) != want.get(name):
                 raise TrainingError(
-                    f"the weights to start from have {name} of shape {have.get(name)} instead of {want[name]}; "
+                    f"the weights to start from have {name} of shape {have.get(name)} instead of {want.get(name)}; "
                     "give the settings they were trained with"
                 )
         self.model.load_state_dict(init)
@@ -133,6 +138,11 @@ class Trainer:
         """Prune, train on the whole text once, validate; return, and keep, the record.
 
         ``progress`` is called after every window with the steps done and the steps of the text.
+
+        Raises
+        ------
+        DivergedError
+            If a loss is not finite; the record is not kept.
         """
         settings, index, began = self.settings, len(self.history), time.perf_counter()
         sparsity, rate = self.plan[index]
@@ -151,6 +161,8 @@ class Trainer:
             "seconds": round(seconds, 3),
         }  # fmt: skip
         achieved = measure(self.model, *self.texts["valid"], settings.bptt)
+        if not math.isfinite(achieved["loss"]):  # the last window may have spoilt weights after its own loss
+            raise DivergedError(f"the validation loss became {achieved['loss']} after epoch {index}")
         record |= {f"valid_{name}": value for name, value in achieved.items() if name != "sparsity"}
         self.history.append(record)
         return record
@@ -180,13 +192,10 @@ class Trainer:
         return float(losses.double() @ torch.tensor(lengths, device=self.device).double()) / len(inputs)
 
     def _check(self, losses: Tensor, index: int, first: int) -> None:
-        """Raise TrainingError if one of the losses of an epoch's steps, from ``first`` on, is not finite."""
+        """Raise DivergedError if one of the losses of an epoch's steps, from ``first`` on, is not finite."""
         for n, value in enumerate(losses.tolist(), first):
             if not math.isfinite(value):
-                raise TrainingError(
-                    f"the loss became {value} in epoch {index}, step {n}; the last checkpoint is kept: "
-                    f"lower the learning rate, which is {self.settings.learning_rate}"
-                )
+                raise DivergedError(f"the loss became {value} in epoch {index}, step {n}")
 
     def _warm(self) -> float:
         return min(1.0, (self.step_count + 1) / (self.settings.warmup + 1))
@@ -235,6 +244,7 @@ class Trainer:
             "masks": self.masks,
             "grid": None if self.model.grid is None else self.model.grid.plain(),
             "history": self.history,
+            "pieces": self.pieces,
             "step_count": self.step_count,
         }
         checkpoint.save(path, self._made_with(), state)
@@ -252,6 +262,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.model.set_grid(NetworkGrid.of(state["grid"]))
         self.masks, self.history, self.step_count = state["masks"], state["history"], state["step_count"]
+        self.pieces = state["pieces"]
 
     def _made_with(self) -> dict[str, Any]:
-        return {"corpus": self.corpus.name, **asdict(self.settings)}
+        return {"corpus": self.corpus.name, "text of checksum": self.corpus.checksum, **asdict(self.settings)}

@@ -37,6 +37,11 @@ def save_weights(weights: Mapping[str, Tensor], stem: Path, settings: Mapping[st
 
     ``settings``, which JSON must hold, are what training was told; :func:`load_settings` returns them.
     Files of the same stem with higher numbers, left by an earlier and larger set, are removed.
+
+    Raises
+    ------
+    TrainingError
+        If a file cannot be written.
     """
     files: list[Arrays] = [{}]
     room = FILE_BYTES - HEADER_BYTES
@@ -58,8 +63,12 @@ def save_weights(weights: Mapping[str, Tensor], stem: Path, settings: Mapping[st
     for number, arrays in enumerate(files, 1):
         path = stem.with_name(f"{stem.name}-{number}.safetensors")
         temporary = path.with_name(path.name + ".new")
-        save_file({**arrays, "settings": told}, temporary, metadata)
-        os.replace(temporary, path)
+        try:
+            save_file({**arrays, "settings": told}, temporary, metadata)
+            os.replace(temporary, path)
+        except (OSError, SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            raise TrainingError(f"cannot write {path} ({error}); make room, or choose another folder") from None
         paths.append(path)
     number = len(paths) + 1
     while (old := stem.with_name(f"{stem.name}-{number}.safetensors")).exists():
@@ -126,5 +135,6 @@ def _reading(path: Path) -> Iterator[Any]:
         with safe_open(path, "numpy") as file:
             yield file
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such weights in it"
+        there = isinstance(error, OSError) and error.strerror or path.is_file() and "no such weights in it"
+        reason = there or "No such file"
         raise TrainingError(f"cannot read weights from {path} ({reason}); give files that training wrote") from None

@@ -92,6 +92,12 @@ def test_reads_what_is_typed_or_else_a_line_of_its_own(model, capsys, monkeypatc
     assert demo_lm.main(options) == 0 and "cab\n" in capsys.readouterr().out
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     assert demo_lm.main(options) == 0 and "dad\n" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.StringIO("zzz\nace\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    assert demo_lm.main(options) == 0
+    printed = capsys.readouterr().out
+    assert "does not know the character 'z'" in printed and "ace\n" in printed
+    assert demo_lm.main(options) == 0 and "cab\n" in capsys.readouterr().out  # the end of the input
 
 
 def test_choices_follow_the_softmax():

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from golden.checkpoint import TrainingError
+from golden.experiments import digits_decay
 from golden.experiments import runner as module
 from golden.experiments.__main__ import main
 from golden.experiments.report import number, spread
@@ -89,6 +90,35 @@ def test_other_settings_or_damage_are_refused(runs, data):
     (directory / "lm.jsonl").write_text("{")
     with pytest.raises(TrainingError, match=rf"^{directory / 'lm.jsonl'} is damaged; remove the folder {directory}$"):
         runner.run("b", runner.settings())
+
+
+def test_a_log_cut_short_beside_a_checkpoint_is_written_anew(runs, data, tmp_path):
+    _, (unbroken, _) = runs
+    runner = a_runner(data, tmp_path, time_limit=1e-9)
+    with pytest.raises(TimeUpError):
+        runner.run("a-s0", runner.settings())
+    log = tmp_path / "runs" / "a-s0" / "lm.jsonl"
+    for cut in ("", log.read_text()[:20]):
+        log.write_text(cut)
+        with pytest.raises(TimeUpError):
+            runner.run("a-s0", runner.settings())
+    runner = a_runner(data, tmp_path)
+    assert runner.run("a-s0", runner.settings()).metrics == unbroken.metrics
+
+
+def test_says_how_its_runs_were_trained(runs, data):
+    runner, _ = runs
+    again = a_runner(data, runner.options.out)
+    again.each_seed("a", again.settings())
+    (how,) = again.origin()["trained"]
+    assert how["device"] == "cpu" and how["steps"] and how["precision"]
+
+
+def test_digits_need_no_corpus(tmp_path):
+    runner = a_runner(tmp_path / "nowhere", tmp_path, time_limit=1e-9)
+    with pytest.raises(TimeUpError):
+        digits_decay.run(runner)
+    assert "corpus" not in runner.origin()
 
 
 def test_first_tokens_have_a_vocabulary_of_their_own():

@@ -11,6 +11,7 @@ from golden import train as program
 from golden.lm import convert, evaluate
 from golden.lm.corpus import columns, load_corpus
 from golden.lm.fold import calibrate, quantize_model
+from golden.lm.integer import IntegerModel
 from golden.lm.measure import fan_outs
 from golden.lm.model import LanguageModel
 from golden.lm.settings import Settings
@@ -104,6 +105,16 @@ def test_integers_are_an_ordinary_network(data, trained, model_file):
     figures = measured(data, trained)
     assert figures["integer"]["activity"] == pytest.approx([float((trace.y[0] != 0).mean())])
     assert figures["characters"] == len(corpus.test)
+
+
+def test_four_bits_are_for_characters_too(data, trained, tmp_path):
+    options = ["--weights", str(trained / "lm-1.safetensors"), "--corpus", "tiny", "--data", str(data)]
+    assert convert.main([*options, "--weight-bits", "4", "--out", str(tmp_path / "four")]) == 0
+    network = load(tmp_path / "four").fixed
+    assert (network.weight_bits, IntegerModel(network).lists) == (4, 1) and network.layers[0].kernel.max() <= 7
+    figures = tmp_path / "figures"
+    assert evaluate.main([*options, "--weight-bits", "4", "--limit", "40", "--json", str(figures)]) == 0
+    assert json.loads(figures.read_text())["row_bits"] == 4
 
 
 def measured(data, trained):

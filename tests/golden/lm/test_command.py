@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from golden import train as program
-from golden.lm import benchmark, plot
+from golden.lm import benchmark, logged, plot, trainer
 from golden.lm.steps import default_dtype
 from golden.lm.weights import load_weights
 
@@ -98,12 +98,13 @@ def test_starts_from_weights(data, trained, tmp_path):
             "cannot read {data}/none/train.txt (No such file or directory); docs/training.md says where ",
         ),
         (["--layers", "10,9"], "the last layer has 9 units and the embedding 8 features; a tied decoder needs as many"),
-        (["--init", "none"], "cannot read weights from none (no such weights in it); give files that training wrote"),
+        (["--init", "none"], "cannot read weights from none (No such file); give files that training wrote"),
         (["--steps", "triton-graph"], "triton-graph steps need a CUDA device; choose torch or compiled"),
         (
             ["--hard-reset", "--steps", "compiled"],
             "compiled steps know neither a hard reset nor other surrogate gradients",
         ),
+        (["--device", "cuda"], "there is no CUDA device that this PyTorch can use; choose --device cpu"),
         (["--batch", "1000"], "a text of 534 tokens cannot be cut into 1000 runs; choose a smaller batch"),
     ],
 )
@@ -111,6 +112,64 @@ def test_bad_options_end_the_program(options, message, data, tmp_path, capsys):
     assert run(data, tmp_path / "out", *options) == 2
     assert capsys.readouterr().err.startswith("error: " + message.format(data=data))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_not_overwritten(data, trained, capsys):
+    before = {path: path.read_bytes() for path in trained.iterdir()}
+    assert run(data, trained) == 2
+    want = f"error: {trained} holds a run; go on with it by --resume, give another --out, or remove the folder\n"
+    assert capsys.readouterr().err == want
+    assert {path: path.read_bytes() for path in trained.iterdir()} == before
+
+
+def test_divergence_says_what_is_kept_and_how_to_go_on(data, trained, tmp_path, capsys, monkeypatch):
+    losses = iter([1.0, math.nan])
+    measure = trainer.measure
+
+    def diverging(*arguments):
+        return measure(*arguments) | {"loss": next(losses)}
+
+    monkeypatch.setattr(trainer, "measure", diverging)
+    monkeypatch.setattr(logged.LoggedRun, "_due", lambda self: True)
+    kept = tmp_path / "kept"
+    assert run(data, kept) == 2
+    assert capsys.readouterr().err == (
+        f"error: the validation loss became nan after epoch 1; weights of the last checkpoint are in {kept}: "
+        "--init them in a run of another --out with a lower --learning-rate, which is 0.03\n"
+    )
+    monkeypatch.undo()
+    init = ["--init", str(kept / "lm-1.safetensors"), "--learning-rate", "0.003"]
+    assert run(data, tmp_path / "again", *init) == 0
+    losses = iter([math.nan])
+    monkeypatch.setattr(trainer, "measure", diverging)
+    assert run(data, tmp_path / "none") == 2
+    assert "; there is no checkpoint yet: start again with a lower --learning-rate, which" in capsys.readouterr().err
+
+
+def test_log_lists_pieces_that_were_run_in_another_way(data, tmp_path):
+    assert run(data, tmp_path, "--time-limit", "1e-9", "--steps", "torch", "--precision", "float32") == 0
+    assert run(data, tmp_path, "--resume", "--steps", "plain", "--precision", "float32") == 0
+    origin = lines(tmp_path)[0]
+    assert origin["steps"] == "torch" and [piece["steps"] for piece in origin["resumed"]] == ["plain"]
+    assert origin["resumed"][0]["from_epoch"] == 0
+
+
+def test_a_folder_that_cannot_be_written_ends_the_program(data, tmp_path, capsys, monkeypatch):
+    (tmp_path / "lm.jsonl").mkdir()
+    assert run(data, tmp_path) == 2
+    want = f"error: cannot write {tmp_path / 'lm.jsonl'} (Is a directory); choose another folder\n"
+    assert capsys.readouterr().err == want
+    (tmp_path / "lm.jsonl").rmdir()
+
+    def full(content, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("golden.checkpoint.torch.save", full)
+    assert run(data, tmp_path) == 2
+    want = f"cannot write {tmp_path / 'lm.checkpoint'} (No space left on device); make room, or choose another folder"
+    assert capsys.readouterr().err == f"error: {want}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["lm.jsonl"]
 
 
 def test_two_processes_read_half_the_runs_each(data, trained, tmp_path):
@@ -149,6 +208,11 @@ def test_plots_logs(trained, tmp_path, capsys):
     bits.figure.draw_without_rendering()
     assert bits.get_ylabel() == "bits a token"
     assert bits.get_ylim() == pytest.approx([math.log2(limit) for limit in perplexity.get_ylim()])
+    assert plot.main([str(trained / "lm.jsonl"), "--out", str(tmp_path / "p.pdf")]) == 0
+    assert (tmp_path / "p.pdf").read_bytes().startswith(b"%PDF")
+    paths = [Path(name) for name in ("a/lm.jsonl", "b/lm.jsonl")]
+    assert plot.names(paths) == ["a", "b"] and plot.names([Path("a/x.jsonl"), Path("a/y.jsonl")]) == ["x", "y"]
+    assert plot.names([*paths, Path("a/y.jsonl")]) == ["a/lm.jsonl", "b/lm.jsonl", "a/y.jsonl"]
     (tmp_path / "bad").write_text("{")
     assert plot.main([str(tmp_path / "bad"), "--out", str(tmp_path / "q.png")]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'bad'} is no log of a language model")

@@ -185,6 +185,7 @@ def test_writes_a_model_file(data, tmp_path, capsys):
         ({"hard_reset": True}, "--hard-reset"),
         ({"reset_gate": False}, "--no-reset-gate"),
         ({"update_gate": False}, "--no-update-gate"),
+        ({"cell": "lstm"}, "--cell lstm"),
     ],
 )
 def test_another_cell_is_refused(made, option, data, tmp_path, capsys):
@@ -192,17 +193,17 @@ def test_another_cell_is_refused(made, option, data, tmp_path, capsys):
     (file,) = save_weights(model.state_dict(), tmp_path / "lm", asdict(model.settings))
     assert call([file], data, tmp_path / "m.safetensors") == 2
     assert capsys.readouterr().err == (
-        f"error: {file}: trained with {option}, but integers have the whole cell; train without it\n"
+        f"error: {file}: trained with {option}, but integers are of the whole event-based GRU; train without it\n"
     )
 
 
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (None, "cannot read weights from {file} (no such weights in it); give files that training wrote"),
+        (None, "cannot read weights from {file} (No such file); give files that training wrote"),
         (
             lambda: language_model(cell="lstm").state_dict(),
-            "{file}: tensor layers.0.recurrent_bias is missing; give all ",
+            "{file}: tensor layers.0.recurrent_bias is missing; give all ",  # a file without settings
         ),
         (
             lambda: {"bias": torch.zeros(3)},

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +8,15 @@ import pytest
 from golden.lm.corpus import SIZES, CorpusError, columns, load_corpus
 
 REPOSITORY = Path(__file__).parents[3]
-DATA = Path(os.environ.get("EGRET_DATA", REPOSITORY / "data"))
+FOLDERS = (REPOSITORY / "data", REPOSITORY.parent / "shared" / "data")  #: where texts may lie
 
 
 @pytest.mark.parametrize(("name", "characters"), SIZES)
 def test_known_corpora_are_as_published(name, characters):
-    if not (DATA / name).is_dir():
-        pytest.skip(f"{name} is not in data/ or the folder that EGRET_DATA names")
-    corpus = load_corpus(name, DATA, characters=characters)
+    data = next((folder for folder in FOLDERS if (folder / name).is_dir()), None)
+    if data is None:
+        pytest.skip(f"{name}, which is not the project's to give, is not in data/, nor in ../shared/data")
+    corpus = load_corpus(name, data, characters=characters)
     assert corpus.words[corpus.end] == ("\n" if characters else "<eos>")
     assert all(len(word) == 1 for word in corpus.words) if characters else "<unk>" in corpus.words
     assert (corpus.train[-1], corpus.test[-1]) == (corpus.end, corpus.end)
@@ -47,6 +47,24 @@ def test_tokens_are_the_characters_of_stripped_lines(tmp_path):
     words = ["".join(corpus.words[token] for token in getattr(corpus, split)) for split in ("train", "valid", "test")]
     assert words == ["ab c\n\nb\n", "c\n", "\nd\n"]
     assert (corpus.words[corpus.end], corpus.unit, len(corpus.words)) == ("\n", "character", 6)
+
+
+def test_lines_end_where_lines_end(tmp_path):
+    (tmp_path / "c").mkdir()
+    for split in ("train", "valid", "test"):
+        (tmp_path / "c" / f"{split}.txt").write_bytes("a\u2028b\x85c\x0cd\r\ne".encode())
+    corpus = load_corpus("c", tmp_path)
+    assert [corpus.words[token] for token in corpus.train] == ["a", "b", "c", "d", "<eos>", "e", "<eos>"]
+
+
+def test_checksum_tells_texts_apart(tmp_path):
+    checksums = set()
+    for text in ("a b\n", "a c\n", "a b b\n"):
+        (tmp_path / "c").mkdir(exist_ok=True)
+        for split in ("train", "valid", "test"):
+            (tmp_path / "c" / f"{split}.txt").write_text(text)
+        checksums.add(load_corpus("c", tmp_path).checksum)
+    assert len(checksums) == 3 and load_corpus("c", tmp_path).checksum in checksums
 
 
 def test_columns_cover_the_text_and_predict_it():

@@ -105,7 +105,7 @@ def test_random_weights_show_the_speed(data, capsys, monkeypatch):
     [
         (
             ["--weights", "none"],
-            "cannot read weights from none (no such weights in it); give files that training wrote",
+            "cannot read weights from none (No such file); give files that training wrote",
         ),
         (["--random", "small", "--corpus", "none"], "cannot read {data}/none/train.txt (No such file or directory); "),
         (["--random", "small", "--json", "{data}/tiny/test.txt/x"], "cannot write {data}/tiny/test.txt/x (File exi"),

@@ -9,7 +9,7 @@ from golden.lm.corpus import load_corpus
 from golden.lm.model import LanguageModel
 from golden.lm.settings import PRESETS, Settings, preset
 from golden.lm.steps import default_steps
-from golden.lm.trainer import GRID, Trainer, windows
+from golden.lm.trainer import GRID, DivergedError, Trainer, windows
 from golden.prune import prunable, sparsity_of
 
 TINY = Settings(
@@ -134,6 +134,23 @@ def test_resumed_run_is_the_unbroken_one(stop, unbroken, data, tmp_path):
         assert torch.equal(second.model.state_dict()[name], value)
 
 
+def test_state_goes_on_from_window_to_window(unbroken, data):
+    """A learning rate of 0 makes the loss of an epoch that of one run of the model over the whole text."""
+    off = {f"dropout_{where}": 0.0 for where in ("word", "embedding", "layer", "output")}
+    settings = replace(TINY, learning_rate=0.0, dropconnect=0.0, **off)
+    trainer = a_trainer(data, settings, init=unbroken.model.state_dict())
+    loss = trainer.epoch()["loss"]
+    inputs, targets = trainer.train_text
+    with torch.no_grad():
+        model = trainer.model.train()
+        whole = model.loss(model(inputs).y, targets).item()
+        cut = sum(
+            model.loss(model(x).y, y).item() * len(x)
+            for x, y in zip(inputs.split(TINY.bptt), targets.split(TINY.bptt), strict=True)
+        )
+    assert loss == pytest.approx(whole, rel=1e-5) and abs(loss - cut / len(inputs)) > 1e-3
+
+
 def test_steps_agree_on_losses(unbroken, data):
     plain = a_trainer(data, steps="plain")
     for _ in range(2):
@@ -164,6 +181,8 @@ def test_weights_to_start_from_stay_pruned(unbroken, data):
         TrainingError, match="^the weights to start from have layers.0.kernel of shape .8, 30. instead of"
     ):
         a_trainer(data, replace(TINY, layers=(11, 8)), init=init)
+    with pytest.raises(TrainingError, match="^the weights to start from have more of shape .5. instead of None; give"):
+        a_trainer(data, init={**init, "more": torch.zeros(5)})
 
 
 def test_learning_rate_rises_over_the_first_steps(data):
@@ -203,9 +222,22 @@ def test_loss_that_is_not_finite_stops_with_a_sentence(data):
         trainer.model.readout.bias[2] = math.nan
     with pytest.raises(TrainingError) as error:
         trainer.epoch()
-    assert str(error.value) == (
-        "the loss became nan in epoch 0, step 0; the last checkpoint is kept: lower the learning rate, which is 0.03"
-    )
+    assert str(error.value) == "the loss became nan in epoch 0, step 0"
+    assert trainer.history == []
+
+
+def test_weights_spoilt_after_the_last_loss_stop_too(data, monkeypatch):
+    trainer = a_trainer(data)
+    update, last = trainer._update, len(windows(len(trainer.train_text[0]), TINY, 0))
+
+    def spoil():
+        update()
+        if trainer.step_count == last:
+            trainer.model.readout.bias.data[2] = math.nan
+
+    monkeypatch.setattr(trainer, "_update", spoil)
+    with pytest.raises(DivergedError, match="^the validation loss became nan after epoch 0$"):
+        trainer.epoch()
     assert trainer.history == []
 
 
@@ -217,6 +249,9 @@ def test_other_or_damaged_checkpoints_are_refused(unbroken, data, tmp_path):
     assert (
         str(error.value) == f"checkpoint {path} was made with bptt 9, seed 3; give the same, or train without --resume"
     )
+    corpus = replace(unbroken.corpus, test=unbroken.corpus.test[1:])
+    with pytest.raises(TrainingError, match="^checkpoint .* was made with text of checksum .*; give the same, or"):
+        Trainer(TINY, corpus, CPU, unbroken.steps).load(path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(TrainingError, match=r"^checkpoint .* is damaged \(\w+\); train without --resume$"):
         a_trainer(data).load(path)
