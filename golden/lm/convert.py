@@ -76,14 +76,17 @@ def from_state(state: Mapping[str, Any], *, characters: bool = False) -> FloatLa
     return FloatLanguageModel(embedding, tuple(layers), FloatReadout(kernel, take("readout.bias")))
 
 
-def corpus_of(options: argparse.Namespace) -> Corpus:
-    """Read the corpus that the options name, as characters if the weights were trained on characters.
+def corpus_of(options: argparse.Namespace, model: Model | None = None) -> Corpus:
+    """Read the corpus that the options name, as characters if the model, or else the weights, are of characters.
 
     Raises
     ------
     TrainingError, CorpusError
     """
-    characters = options.weights is not None and load_settings(options.weights[0]).get("characters", False)
+    if model is not None:
+        characters = "characters" in model.provenance
+    else:
+        characters = options.weights is not None and load_settings(options.weights[0]).get("characters", False)
     return load_corpus(options.corpus, options.data, characters=characters)
 
 

@@ -1,6 +1,7 @@
 """Measure what a language model keeps in integers: perplexity and multiply-accumulates (MACs) over a whole text.
 
     python -m golden.lm.evaluate --weights build/lm-ptb-egru/lm-*.safetensors --corpus ptb
+    python -m golden.lm.evaluate --model models/ptb-char/ptb-char.safetensors --corpus ptb
 
 The text is one sequence: the state is carried from its first word to its last, nothing is cut, and every word is
 predicted. Logits are integers up to the logarithm of their softmax, which is float64. MACs are counted word by word as
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from golden.files import write_whole
 from golden.float_reference import Floats
+from golden.layers import FixedNetwork, ModelError
 from golden.lm.convert import (
     WEIGHTS,
     WordProgress,
@@ -34,13 +36,14 @@ from golden.lm.convert import (
     make_folder,
     row_bits_of,
 )
-from golden.lm.corpus import columns
+from golden.lm.corpus import Corpus, columns
 from golden.lm.errors import ERRORS
 from golden.lm.floating import FloatLanguageModel, FloatRunner, random_model
 from golden.lm.fold import Tell, calibrate, quantize_model, silent
 from golden.lm.integer import IntegerModel
 from golden.lm.settings import PRESETS, Settings, preset
 from golden.macs import egru_macs
+from golden.network import Model, load
 
 LOGITS = 1 << 22  #: held at a time
 PIECE_MAX = 512  #: words run at a time
@@ -103,40 +106,39 @@ def score(runner: Any, inputs: NDArray[np.int64], targets: NDArray[np.int64], te
 
 
 class Work(NamedTuple):
-    """MACs a word of one way of counting, and of the dense network in which every unit is active."""
+    """MACs a word of one way of counting, and of the dense network in which every unit is active, if it is known."""
 
     name: str
     counts: NDArray[np.int64]
-    dense: int
+    dense: int | None
 
     def summary(self) -> dict[str, Any]:
         p50, p99 = (int(np.percentile(self.counts, p, method="inverted_cdf")) for p in (50, 99))
         mean = float(self.counts.mean())
-        return {
-            "mean": mean, "p50": p50, "p99": p99, "worst": int(self.counts.max()),
-            "dense": self.dense, "times_fewer": self.dense / mean,
-        }  # fmt: skip
+        compared = {} if self.dense is None else {"dense": self.dense, "times_fewer": self.dense / mean}
+        return {"mean": mean, "p50": p50, "p99": p99, "worst": int(self.counts.max()), **compared}
 
 
-def work(model: FloatLanguageModel, macs: NDArray[np.int64], unit: str) -> list[Work]:
+def work(network: FixedNetwork, model: FloatLanguageModel | None, macs: NDArray[np.int64], unit: str) -> list[Work]:
     """Return the MACs of every word: the embedding's features as inputs, all active; then folded; then with decoder.
 
-    A character is one input, in the dense network too, and there is nothing to fold.
+    A character is one input, in the dense network too, and there is nothing to fold. Integers alone do not tell how
+    large the embedding was that is folded in them.
     """
+    assert network.readout is not None
     rows, layers, decoder = macs[:, 0], macs[:, 1:-1].sum(axis=1), macs[:, -1]
-    kernel = int(np.count_nonzero(model.layers[0].kernel))
-    inputs = 1 if unit == "character" else model.embedding.shape[1]
-    dense = int(egru_macs(inputs, [layer.units for layer in model.layers]))
+    features = 1 if unit == "character" else None if model is None else model.embedding.shape[1]
+    units = [layer.units for layer in network.layers]
+    dense = None if features is None else int(egru_macs(features, units))
+    both = None if dense is None else dense + network.readout.kernel.size
+    found = [Work("and decoder", layers + rows + decoder, both)]
     if unit == "character":
-        return [
-            Work("recurrent layers", layers + rows, dense),
-            Work("and decoder", layers + rows + decoder, dense + model.readout.kernel.size),
-        ]
-    return [
-        Work("recurrent layers", layers + kernel, dense),
-        Work("embedding folded", layers + rows, dense),
-        Work("and decoder", layers + rows + decoder, dense + model.readout.kernel.size),
-    ]
+        return [Work("recurrent layers", layers + rows, dense), *found]
+    found.insert(0, Work("embedding folded", layers + rows, dense))
+    if model is not None:
+        kernel = int(np.count_nonzero(model.layers[0].kernel))
+        found.insert(0, Work("recurrent layers", layers + kernel, dense))
+    return found
 
 
 def score_table(scores: dict[str, Score], words: int, unit: str, formats: str) -> Table:
@@ -158,49 +160,75 @@ def work_table(rows: list[Work], unit: str) -> Table:
     """Return MACs a word as a table for people."""
     table = Table(title=f"Million MACs a {unit}, counted in the integer network")
     table.add_column("counted")
-    for column in ("mean", "p50", "p99", "worst", "dense twin", "times fewer"):
+    for column in ("mean", "p50", "p99", "worst", "dense, all units active", "times fewer"):
         table.add_column(column, justify="right")
     for row in rows:
         figures = row.summary()
-        counts = (f"{figures[name] / 1e6:.3f}" for name in ("mean", "p50", "p99", "worst", "dense"))
-        table.add_row(row.name, *counts, f"{figures['times_fewer']:.1f}")
+        counts = [f"{figures[name] / 1e6:.3f}" for name in ("mean", "p50", "p99", "worst", "dense") if name in figures]
+        table.add_row(row.name, *counts, f"{figures['times_fewer']:.1f}" if "dense" in figures else "")
     return table
 
 
-def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Measure both networks, print the tables and return the figures."""
-    corpus = corpus_of(options)
+def float_model(options: argparse.Namespace, corpus: Corpus) -> FloatLanguageModel:
+    """Return the trained network that the options name, or a random one."""
     if options.random:
         shape = Settings(**preset(options.random, corpus.name, "egru"))
-        model = random_model(len(corpus.words), shape.embedding, shape.layers)
-    else:
-        model = load_model(options.weights, corpus)
-    calibration = calibration_text(corpus)
+        return random_model(len(corpus.words), shape.embedding, shape.layers)
+    return load_model(options.weights, corpus)
+
+
+def integers_of(model: Model, path: Path, corpus: Corpus) -> FixedNetwork:
+    """Return the integer network of a model file.
+
+    Raises
+    ------
+    ModelError
+        If it has none, or has not one logit for each word of the corpus.
+    """
+    if model.fixed is None or model.fixed.readout is None or model.fixed.readout.units != len(corpus.words):
+        raise ModelError(
+            f"{path} is no integer language model of the {len(corpus.words):,} {corpus.unit}s of {corpus.name}; give a "
+            "file that python -m golden.lm.convert wrote, and the corpus that it is of"
+        )
+    return model.fixed
+
+
+def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure the networks, print the tables and return the figures."""
+    fixed = None if options.model is None else load(options.model)
+    corpus = corpus_of(options, fixed)
     inputs, targets = (text[: options.limit] for text in columns(corpus.test, 1, corpus.end))
+    model, scores = None, {}
     with WordProgress(console) as progress:
-        powers = calibrate(model, calibration, progress.tell("calibration", len(calibration)))
-        row_bits = row_bits_of(options, corpus)
-        network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=row_bits)
+        if fixed is not None:
+            network = integers_of(fixed, options.model, corpus)
+        else:
+            model = float_model(options, corpus)
+            calibration = calibration_text(corpus)
+            powers = calibrate(model, calibration, progress.tell("calibration", len(calibration)))
+            row_bits = row_bits_of(options, corpus)
+            network = quantize_model(model, powers, weight_bits=options.weight_bits, row_bits=row_bits)
+            scores["float"] = score(FloatRunner(model), inputs, targets, progress.tell("float", len(inputs)))
         integer = IntegerModel(network)
-        in_float = score(FloatRunner(model), inputs, targets, progress.tell("float", len(inputs)))
-        in_integers = score(integer, inputs, targets, progress.tell("integer", len(inputs)))
-    assert in_integers.macs is not None
-    rows = work(model, in_integers.macs, corpus.unit)
-    formats = f"weights of {options.weight_bits} bits, rows of {row_bits}"
-    console.print(score_table({"float": in_float, "integer": in_integers}, len(inputs), corpus.unit, formats))
+        scores["integer"] = score(integer, inputs, targets, progress.tell("integer", len(inputs)))
+    macs = scores["integer"].macs
+    assert macs is not None
+    rows = work(network, model, macs, corpus.unit)
+    formats = f"weights of {network.weight_bits} bits, rows of {integer.row_bits}"
+    console.print(score_table(scores, len(inputs), corpus.unit, formats))
     console.print(work_table(rows, corpus.unit))
+    perplexities = [each.perplexity for each in scores.values()]
     return {
         "command": "python -m golden.lm.evaluate " + " ".join(sys.argv[1:]),
         "corpus": corpus.name,
         f"{corpus.unit}s": len(inputs),
-        "weight_bits": options.weight_bits,
-        "row_bits": row_bits,
+        "weight_bits": network.weight_bits,
+        "row_bits": integer.row_bits,
         "accumulator_bits": integer.accumulator_bits,
         "sum_exponents": [list(layer.sum_exponents) for layer in network.layers],
         "logit_exponent": integer.logit_exponent,
-        "float": in_float.summary(len(inputs)),
-        "integer": in_integers.summary(len(inputs)),
-        "difference": in_integers.perplexity / in_float.perplexity - 1,
+        **{name: each.summary(len(inputs)) for name, each in scores.items()},
+        **({"difference": perplexities[1] / perplexities[0] - 1} if len(scores) > 1 else {}),
         "macs": {row.name: row.summary() for row in rows},
         "versions": {"python": sys.version.split()[0], "numpy": np.__version__},
     }
@@ -221,6 +249,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument("--weights", **WEIGHTS)
+    network.add_argument(
+        "--model", type=Path, metavar="FILE", help="a model file that golden.lm.convert wrote; its integers alone"
+    )
     network.add_argument(
         "--random",
         choices=tuple(name for name in PRESETS if name != "characters"),

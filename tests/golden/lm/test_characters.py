@@ -125,6 +125,13 @@ def measured(data, trained):
     return json.loads(path.read_text())
 
 
+def test_a_model_file_gives_the_same_integers(data, trained, model_file, tmp_path):
+    options = ["--model", str(model_file), "--corpus", "tiny", "--data", str(data), "--json", str(tmp_path / "f")]
+    assert evaluate.main(options) == 0
+    have, want = json.loads((tmp_path / "f").read_text()), measured(data, trained)
+    assert have["macs"] == want["macs"] and have["integer"]["bits"] == want["integer"]["bits"]
+
+
 def test_evaluation_gives_bits(data, trained, capsys):
     figures = measured(data, trained)
     assert figures["integer"]["bits"] == pytest.approx(np.log2(figures["integer"]["perplexity"]))

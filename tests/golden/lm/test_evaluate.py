@@ -1,12 +1,13 @@
 """Perplexities and counts of a whole text, from the command line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from golden.lm import evaluate
+from golden.lm import convert, evaluate
 from golden.lm.convert import calibration_text, load_model
 from golden.lm.corpus import columns, load_corpus
 from golden.lm.fold import calibrate, quantize_model
@@ -16,6 +17,8 @@ from golden.lm.settings import Settings
 from golden.lm.weights import save_weights
 from golden.macs import theoretical_macs
 from golden.reference import run
+
+DIGITS = Path(__file__).parents[3] / "models" / "digits" / "digits.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,30 @@ def test_formats_and_length_are_options(weights, data, tmp_path):
     assert call(data, "--weights", *weights, "--weight-bits", 4, "--row-bits", 8, "--limit", 20, "--json", file) == 0
     figures = json.loads(file.read_text())
     assert (figures["words"], figures["weight_bits"], figures["row_bits"]) == (20, 4, 8)
+
+
+def test_a_model_file_gives_the_same_integers(weights, data, tmp_path, capsys):
+    path = tmp_path / "tiny.safetensors"
+    options = ["--corpus", "tiny", "--data", str(data), "--weights", *map(str, weights), "--out", str(path)]
+    assert convert.main(options) == 0
+    figures = {}
+    for name, source in (("weights", ("--weights", *weights)), ("model", ("--model", path))):
+        assert call(data, *source, "--json", tmp_path / name) == 0
+        figures[name] = json.loads((tmp_path / name).read_text())
+    for each in figures.values():
+        each["integer"].pop("seconds")
+        each["integer"].pop("words_per_second")
+    have, want = figures["model"], figures["weights"]
+    assert have["integer"] == want["integer"] and "float" not in have and "difference" not in have
+    assert list(have["macs"]) == ["embedding folded", "and decoder"]
+    for name, row in have["macs"].items():
+        assert row == {key: want["macs"][name][key] for key in ("mean", "p50", "p99", "worst")}
+    capsys.readouterr()
+    assert call(data, "--model", tmp_path / "none") == 2
+    assert "there is no such file" in capsys.readouterr().err
+    assert call(data, "--model", DIGITS) == 2
+    wanted = "is no integer language model of the 13 words of tiny; give a file that python -m golden.lm.convert wrote"
+    assert wanted in capsys.readouterr().err
 
 
 def test_random_weights_show_the_speed(data, capsys, monkeypatch):
