@@ -9,6 +9,7 @@ Source: straight-through estimator, Bengio et al., arXiv 1308.3432; Jacob et al.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -50,11 +51,17 @@ class NetworkGrid(NamedTuple):
         return None if plain is None else NetworkGrid([LayerGrid(*layer) for layer in plain[0]], *plain[1:])
 
 
+@functools.cache
+def _steps(exponents: Exponents, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the steps of blocks, made once: a copy to a GPU waits for it."""
+    return torch.tensor([2.0**exponent for exponent in exponents], dtype=dtype, device=device)
+
+
 class _Rounded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, exponents: Exponents, bits: int) -> Tensor:
         blocks = weight.unflatten(1, (len(exponents), -1))
-        step = torch.tensor([2.0**exponent for exponent in exponents]).to(weight)[:, None]
+        step = _steps(exponents, weight.dtype, weight.device)[:, None]
         limit = 1 << (bits - 1)
         integers = (blocks / step + 0.5).floor()
         saturated = integers.clamp(-limit, limit - 1)

@@ -31,7 +31,7 @@ def run(runner: Runner) -> Result:
         rows.append({"network": name, "change": change, **summary(runs)})
     columns = {"network": text("network"), **NETWORK_COLUMNS}
     remarks = ["As it is: both gates, h = c - thr after a fire, frozen thresholds, triangle.",
-               "Without a gate a network has two thirds of the weights."]  # fmt: skip
+               "Without a gate a network has two thirds of the weights, without both a third."]  # fmt: skip
     return Result("EGRU, dense, ablations, test", rows, columns, draw(rows), remarks)
 
 

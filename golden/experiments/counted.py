@@ -36,7 +36,6 @@ def per_group(works: Sequence[Work]) -> list[Row]:
     """Return, of each group: density, activity, counted MACs, product, and correlation of activity and fan-out."""
     rows = []
     for groups in zip(*(each.groups for each in works), strict=True):
-        correlations = [group.correlation for group in groups if group.correlation is not None]
         rows.append(
             {
                 "sources": groups[0].name,
@@ -45,10 +44,20 @@ def per_group(works: Sequence[Work]) -> list[Row]:
                 "activity": spread(group.activity.mean() for group in groups),
                 "product": spread(group.product for group in groups),
                 "counted": spread(group.counted for group in groups),
-                "correlation": spread(correlations) if correlations else None,
+                "correlation": _correlation(groups),
             }
         )
     return rows
+
+
+def correlations(works: Sequence[Work]) -> list[Row | None]:
+    """Return, of the units of each layer, Pearson's correlation of activity and fan-out; None without any."""
+    return [_correlation(groups) for groups in zip(*(units(each.groups) for each in works), strict=True)]
+
+
+def _correlation(groups: Sequence[Group]) -> Row | None:
+    found = [group.correlation for group in groups if group.correlation is not None]
+    return spread(found) if found else None
 
 
 def per_token(works: Sequence[Work]) -> Row:

@@ -25,7 +25,8 @@ SMALL_MEMORY = 10e-12 / 64  #: J a bit, cache of 8 KB: sums and states
 LARGE_MEMORY = 100e-12 / 64  #: J a bit, cache of 1 MB: weights on chip
 DRAM = 1.3e-9 / 64  #: J a bit: weights off chip
 
-ENTRY_BITS = 26  #: of a pruned weight in a fan-out list, with gate and row (docs/memory-image.md)
+ENTRY_BITS = 26  #: of a pruned weight in a fan-out list on chip, with gate and row (docs/memory-image.md)
+BEAT_BITS = 15  #: the same off chip, in a beat of many (docs/beats.md)
 WEIGHT_BITS = 8  #: of a dense matrix
 SUM_BITS = 32
 UNIT_BITS = 2 * 16 + 4 * 2 * 32 + 16  #: h in and out, four sums and biases, threshold
@@ -76,7 +77,6 @@ def energies(runner: Runner, network: Network) -> Row:
         sparse = each.metrics["sparsity"] > 0
         row_sums = groups[0].dense if network.folded else 0
         units = sum(each.settings.layers)
-        weight_bits = macs * (ENTRY_BITS if sparse else WEIGHT_BITS)
         row_energy = row_sums * (ROW_BITS * DRAM + ADD_32)
         fixed = {
             "macs": macs * (MULTIPLY_8 + ADD_32),
@@ -84,8 +84,8 @@ def energies(runner: Runner, network: Network) -> Row:
             "units": units * (UNIT_BITS * SMALL_MEMORY + UNIT_PRODUCTS * MULTIPLY_32),
             "rows": row_energy,
         }
-        for place, bit in (("on_chip", LARGE_MEMORY), ("off_chip", DRAM)):
-            found = {**fixed, "weights": weight_bits * bit}
+        for place, bit, entry in (("on_chip", LARGE_MEMORY, ENTRY_BITS), ("off_chip", DRAM, BEAT_BITS)):
+            found = {**fixed, "weights": macs * (entry if sparse else WEIGHT_BITS) * bit}
             for name, value in {**found, "all": sum(found.values())}.items():
                 parts.setdefault(f"{place}_{name}", []).append(value)
     return {name: spread(values) for name, values in parts.items()}

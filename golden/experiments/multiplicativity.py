@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from golden.experiments.counted import law_of, per_group, per_token, units, work_of
+from golden.experiments.counted import correlations, law_of, per_group, per_token, units, work_of
 from golden.experiments.levels import PAPER_LEVEL, all_levels
 from golden.experiments.report import Result, Row, number, text
 from golden.experiments.runner import Runner
@@ -21,6 +21,7 @@ def run(runner: Runner) -> Result:
         works = [work_of(runner, each) for each in runs]
         shown = works[0] if level == PAPER_LEVEL else shown
         row = {"pruned": f"{100 * level:.0f} %", "level": level, **law_of(works), **per_token(works)}
+        row["correlations"] = correlations(works)
         rows.append({**row, "groups": per_group(works)})
     columns = {
         "pruned": text("pruned"),
@@ -29,11 +30,17 @@ def run(runner: Runner) -> Result:
         "product, M": number("product", 3, 1e-6),
         "counted, M": number("counted", 3, 1e-6),
         "off, %": number("deviation", 1, 100),
+        "r of each layer": lambda row: ", ".join(
+            f"{each['mean']:.2f}" if each else "-" for each in row["correlations"]
+        ),
         "p50": number("macs_p50", 3, 1e-6),
         "p99": number("macs_p99", 3, 1e-6),
         "worst": number("macs_worst", 3, 1e-6),
     }
-    remarks = ["MACs of the layers, in millions; the embedding's features count as active sources."]
+    remarks = [
+        "MACs of the layers, in millions; the embedding's features count as active sources.",
+        "r: correlation of a unit's activity with its weights, which are as many for all without pruning.",
+    ]
     assert shown is not None
     return Result("MACs a token, test: product of the densities, counted", rows, columns, draw(rows, shown), remarks)
 

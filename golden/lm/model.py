@@ -213,6 +213,6 @@ class LanguageModel(nn.Module):
     def _decoder(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return weight (V, H) and bias (V,), padded as y is; words that only pad cannot be."""
         weight = self.decoder_weight()
-        more = padded(len(weight), y.device) - len(weight) if self.padded else 0
+        more = padded(len(weight), y.device) - len(weight)
         padded_weight = functional.pad(weight, (0, y.shape[2] - weight.shape[1], 0, more))
         return padded_weight, functional.pad(self.readout.bias, (0, more), value=UNREACHABLE)

@@ -14,6 +14,7 @@ tokens: 1.3 to 1.9 s an epoch of Penn Treebank. ``python -m golden.lm.benchmark`
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -100,6 +101,12 @@ class Program:
         return graph
 
 
+@functools.cache
+def layer_streams(layers: int) -> list[torch.cuda.Stream]:
+    """Return the streams of layers, the same for all graphs, as each has a workspace of its own for products."""
+    return [torch.cuda.Stream() for _ in range(layers)]
+
+
 class Wavefront:
     """Streams on which layers run side by side, each behind the one it depends on; without CUDA, nothing.
 
@@ -108,7 +115,7 @@ class Wavefront:
     """
 
     def __init__(self, layers: int, on: bool) -> None:
-        self.streams = [torch.cuda.Stream() for _ in range(layers)] if on else []
+        self.streams = layer_streams(layers) if on else []
 
     def __enter__(self) -> Wavefront:
         for stream in self.streams:

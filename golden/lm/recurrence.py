@@ -55,7 +55,7 @@ class StackFunction(torch.autograd.Function):
             weights = Weights(*parameters[4 * l : 4 * l + 4])
             window.kernel.copy_(weights.kernel)
             window.weight.copy_(weights.weight)
-            window.weight_back.copy_(weights.weight.t())
+            window.weight_back.copy_(window.weight.t())
             window.bias.copy_(weights.bias)
             window.threshold.copy_(weights.threshold)
         program.windows[0].x.copy_(x)

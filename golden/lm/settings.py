@@ -109,7 +109,7 @@ class Settings:
             raise TrainingError(f"quantise_weights is {self.quantise_weights}; it must be 0, 4 or 8")
 
     def _check_decoder(self) -> None:
-        units = self.embedding if self.cell == "transformer" else self.layers[-1]
+        units = self.output_width
         if self.characters and self.tied:
             raise TrainingError("characters have no embedding that a decoder could be tied to; choose --no-tied")
         if self.decoded > units:
@@ -148,9 +148,14 @@ class Settings:
         return self.hard_reset or self.surrogate != "triangle"
 
     @property
+    def output_width(self) -> int:
+        """Units of the last layer."""
+        return self.embedding if self.cell == "transformer" else self.layers[-1]
+
+    @property
     def readout_width(self) -> int:
         """Units that the decoder reads."""
-        return self.decoded or (self.embedding if self.cell == "transformer" else self.layers[-1])
+        return self.decoded or self.output_width
 
     def plan(self) -> list[tuple[float, float]]:
         """Return the sparsity and the learning rate of every epoch."""

@@ -1,6 +1,7 @@
 import copy
 import importlib.util
 import os
+import sys
 from functools import partial
 from types import SimpleNamespace
 
@@ -110,6 +111,7 @@ def test_function_is_the_plain_layers(name, widths):
 
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_chunks_change_nothing(size, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "device_of", lambda name: torch.device("cpu"))
     layers = layers_of((6, 9, 8, 5))
     want = outcome(layers, "torch")
     monkeypatch.setattr(program, "Wavefront", Chunked)
@@ -138,7 +140,7 @@ def test_dropped_weights_are_those_of_the_plain_layer(name):
     "name", those("torch", "compiled", "triton", "fused", "torch-graph", "triton-graph", "fused-graph")
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.15), (torch.float16, 0.05)])
-@pytest.mark.parametrize("batch", [3, 20])
+@pytest.mark.parametrize("batch", [3, 20, 40])
 def test_factors_of_16_bits_are_near(name, dtype, tolerance, batch):
     if name == "compiled" and dtype == torch.float16:
         pytest.skip("factors of compiled steps are float32 or bfloat16")
@@ -149,6 +151,17 @@ def test_factors_of_16_bits_are_near(name, dtype, tolerance, batch):
     _, have = outcome(layers, name, windows=3, batch=batch, dtype=dtype)
     for key in ("x", "0.kernel", "0.recurrent_kernel", "0.bias"):
         assert (have[key] - want[key]).norm() < tolerance * want[key].norm(), key
+
+
+@pytest.mark.parametrize("name", those("torch-graph", "triton-graph", "fused-graph"))
+def test_layers_side_by_side_in_a_graph_are_the_plain_layers(name):
+    """Chunks of two steps, so that streams wait for each other, in graphs that are captured and replayed."""
+    layers = layers_of((33, 48, 40, 33))
+    _, gradients = outcome(layers, "plain", windows=6)
+    dtype, tolerance = (torch.float16, 0.05) if name == "fused-graph" else (torch.float32, 1e-4)
+    _, got = outcome(layers, name, windows=6, dtype=dtype, chunk=2)
+    for key, want in gradients.items():
+        assert (got[key] - want).norm() < tolerance * want.norm(), key
 
 
 def test_a_fire_at_the_threshold_is_silent():
