@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from golden.checkpoint import TrainingError
 from golden.fit import Record
 from golden.lm import distributed
 from golden.lm.corpus import load_corpus
@@ -95,7 +96,9 @@ def run(options: argparse.Namespace) -> int:
         settings = settings_of(options)
         device = distributed.start(choose_device(options.device).type)
         console.quiet = distributed.rank() > 0
-        if options.threads:
+        if options.threads is not None:
+            if options.threads < 1:
+                raise TrainingError(f"--threads is {options.threads}; it must be at least 1")
             torch.set_num_threads(options.threads)
         corpus = load_corpus(options.corpus, options.data, characters=settings.characters)
         trainer = trainer_of(settings, corpus, device, options.steps, options.precision, options.init)

@@ -104,6 +104,7 @@ def test_starts_from_weights(data, trained, tmp_path):
             ["--hard-reset", "--steps", "compiled"],
             "compiled steps know neither a hard reset nor other surrogate gradients",
         ),
+        (["--threads", "0"], "--threads is 0; it must be at least 1"),
         (["--device", "cuda"], "there is no CUDA device that this PyTorch can use; choose --device cpu"),
         (["--batch", "1000"], "a text of 534 tokens cannot be cut into 1000 runs; choose a smaller batch"),
     ],

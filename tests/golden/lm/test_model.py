@@ -176,7 +176,7 @@ def test_measures_are_counted():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.3)])  # a fire may differ
 def test_cuda_agrees_with_the_processor(dtype, tolerance):
     text = tokens(12, 4)
     found = []

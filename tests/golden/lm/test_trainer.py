@@ -73,6 +73,26 @@ def test_presets_are_settings(name, corpus, cell):
         assert weights == pytest.approx(104_000, rel=5e-3)
 
 
+@pytest.mark.parametrize(
+    ("corpus", "recipe"),
+    [
+        ("ptb", {"epochs": 1000, "cosine_from": 0.7, "batch": 64, "learning_rate": 1.2e-3, "weight_decay": 0.10,
+                 "dropout_embedding": 0.6}),
+        ("wikitext-2", {"epochs": 800, "cosine_from": 0.5, "batch": 128, "learning_rate": 1e-3, "weight_decay": 0.12,
+                        "dropout_embedding": 0.7}),
+    ],
+)  # fmt: skip
+def test_flagship_is_the_published_recipe(corpus, recipe):
+    """EvNN 0.2.0, benchmarks/lm."""
+    settings = Settings(**preset("flagship", corpus, "egru"))
+    common = {
+        "bptt": 70, "vary_bptt": True, "momentum": 0.0, "clip": 0.1, "threshold_mean": 0.01, "train_threshold": False,
+        "dampening": 3.6, "support": 3.6, "surrogate": "triangle", "dropconnect": 0.7, "dropout_word": 0.1,
+        "dropout_layer": 0.25, "dropout_output": 0.5, "tied": True, "warmup": 0, "activity_penalty": 0.0,
+    }  # fmt: skip
+    assert {name: getattr(settings, name) for name in recipe | common} == recipe | common
+
+
 def test_windows_vary_around_bptt_on_a_grid():
     settings = Settings(bptt=70, vary_bptt=True)
     lengths = windows(100_000, settings, 0)
@@ -132,6 +152,33 @@ def test_resumed_run_is_the_unbroken_one(stop, unbroken, data, tmp_path):
     assert losses(second.history) == losses(unbroken.history)
     for name, value in unbroken.model.state_dict().items():
         assert torch.equal(second.model.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cell": "lstm"},
+        {"cell": "gru"},
+        {"cell": "transformer"},
+        {"vary_bptt": True, "bptt": 25, "levels": (0.3, 0.6)},
+        {"train_threshold": True, "activity_penalty": 0.1, "warmup": 20},
+        {"characters": True, "tied": False, "prune_readout": True, "quantise_weights": 8, "quantise_from": 0.0},
+    ],
+)
+def test_any_resumed_run_is_the_unbroken_one(change, data, tmp_path):
+    settings = replace(TINY, epochs=3, **change)
+    corpus = load_corpus("tiny", data, characters=settings.characters)
+    steps = default_steps(CPU) if settings.cell == "egru" else "plain"
+    first, second = (Trainer(settings, corpus, CPU, steps) for _ in range(2))
+    first.epoch()
+    first.save(tmp_path / "c")
+    second.load(tmp_path / "c")
+    for trainer in (first, second):
+        while len(trainer.history) < settings.epochs:
+            trainer.epoch()
+    assert losses(second.history) == losses(first.history)
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], value), name
 
 
 def test_state_goes_on_from_window_to_window(unbroken, data):
