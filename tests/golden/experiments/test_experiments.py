@@ -7,6 +7,7 @@ from golden.experiments import __main__ as command
 from golden.experiments import ablations, characters, last_layer, others
 from golden.experiments.levels import LEVELS
 from golden.experiments.paper import PUBLISHED
+from golden.page import read_section
 
 ROWS = {
     "baselines": 2, "pruning": 1 + len(LEVELS), "multiplicativity": 1 + len(LEVELS), "energy": 4,
@@ -64,6 +65,11 @@ def test_puts_the_table_into_the_page(experiment, out, tmp_path, monkeypatch):
     for suffix in ("json", "png"):
         copy = tmp_path / "experiments" / f"energy.{suffix}"
         assert copy.stat().st_size == (out / f"energy.{suffix}").stat().st_size
+
+
+def test_the_page_has_a_place_for_every_table():
+    for name in command.NAMES:
+        assert read_section(command.PAGE, f"golden.experiments {name}")
 
 
 def test_says_that_the_page_has_no_place_for_the_table(experiment, tmp_path, monkeypatch, capsys):
