@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.figure import Figure
 
+from golden.checkpoint import TrainingError
 from golden.experiments.report import Result, Row, number, spread, summary, text
 from golden.experiments.runner import Run, Runner
 from golden.lm.settings import Settings
@@ -67,6 +68,8 @@ def tuned(runner: Runner, settings: Settings) -> Settings:
         with suppress(DivergedError):  # a rate that is too high has lost
             name = f"characters-{settings.cell}-rate-{rate:g}-s0"
             tried.append(runner.run(name, replace(short, learning_rate=rate, seed=0)))
+    if not tried:
+        raise TrainingError(f"a {settings.cell} of characters diverges at every learning rate of {RATES}; lower them")
     best = min(tried, key=lambda run: run.history[-1]["valid_loss"])
     return replace(settings, learning_rate=best.settings.learning_rate)
 
