@@ -21,7 +21,7 @@ from golden.lm.settings import Settings
 from golden.lm.trainer import DivergedError
 
 HELP = "a pruned EGRU of characters, a dense GRU and LSTM of as many weights: equal tokens, equal seconds"
-RATES = (0.001, 0.002, 0.004, 0.008)
+RATES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
 TUNING = 4  #: part of the epochs in which a learning rate is tried
 GATES = {"gru": 3, "lstm": 4}
 
