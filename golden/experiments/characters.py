@@ -1,7 +1,8 @@
-"""A pruned EGRU of characters, beside a dense GRU and a dense LSTM with as many weights as it has left.
+"""A pruned EGRU of characters, beside a dense GRU and a dense LSTM with as many weights as it has left, or MACs.
 
-All read the same text, once with as many passes as the EGRU ("tokens"), once for as many seconds as it took on the
-same machine ("seconds"). Their learning rate is the best, by validation, of :data:`RATES` in a short run of one seed.
+All read the same text, with as many passes as the EGRU ("tokens"); those with as many weights also for as many seconds
+as it took on the same machine ("seconds"). Learning rates are the best, by validation, of :data:`RATES` in a short run
+of one seed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from golden.experiments.runner import Run, Runner
 from golden.lm.settings import Settings
 from golden.lm.trainer import DivergedError
 
-HELP = "a pruned EGRU of characters, a dense GRU and LSTM of as many weights: equal tokens, equal seconds"
+HELP = "a pruned EGRU of characters, a dense GRU and LSTM: equal weights, tokens, seconds, operations"
 RATES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
 TUNING = 4  #: part of the epochs in which a learning rate is tried
 GATES = {"gru": 3, "lstm": 4}
@@ -30,15 +31,19 @@ def run(runner: Runner) -> Result:
     """Train the EGRU, then the dense networks by what it took, and compare them."""
     pruned = runner.each_seed("characters-egru", runner.settings())
     rows, curves = [row(runner, "EGRU, pruned", pruned)], {"EGRU, pruned": pruned}
+    weights = weights_left(runner, pruned[0])
+    macs = round(np.mean([run.metrics["test"]["macs_with_decoder"] for run in pruned]))
     for cell in GATES:
-        settings = tuned(runner, dense_settings(runner, cell, weights_left(runner, pruned[0])))
-        name = f"characters-{cell}"
+        name, label = f"characters-{cell}", f"{cell.upper()}, dense, as many"
+        settings = tuned(runner, name, runner.settings(cell, layers=(units_of_weights(runner, cell, weights),)))
         tokens = runner.each_seed(name, settings)
         epochs = max(1, round(seconds(pruned) / seconds(tokens) * settings.epochs))
         long = runner.each_seed(f"{name}-seconds", replace(settings, epochs=epochs))
-        for budget, runs in (("tokens", tokens), ("seconds", long)):
-            rows.append(row(runner, f"{cell.upper()}, dense, as many {budget}", runs))
-        curves[f"{cell.upper()}, as many seconds"] = long
+        small = tuned(runner, f"{name}-macs", runner.settings(cell, layers=(units_of_macs(runner, cell, macs),)))
+        few = runner.each_seed(f"{name}-macs", small)
+        for budget, runs in (("weights and tokens", tokens), ("weights and seconds", long), ("MACs and tokens", few)):
+            rows.append(row(runner, f"{label} {budget}", runs))
+        curves |= {f"{cell.upper()}, as many weights": long, f"{cell.upper()}, as many MACs": few}
     columns = {
         "network": text("network"), "units": text("units"), "weights": text("weights"), "epochs": text("epochs"),
         "seconds": number("seconds", 0), "learning rate": text("learning_rate"), "test bits": number("bits", 4),
@@ -52,22 +57,30 @@ def weights_left(runner: Runner, run: Run) -> int:
     return sum(int(value.count_nonzero()) for value in runner.model(run).parameters() if value.dim() > 1)
 
 
-def dense_settings(runner: Runner, cell: str, weights: int) -> Settings:
-    """Return the settings of a network of one layer with that many weights, kernels and decoder together."""
-    gates = GATES[cell]
-    linear = (gates + 1) * len(runner.corpus.words)  # weights = gates units**2 + linear units
-    units = round((math.sqrt(linear**2 + 4 * gates * weights) - linear) / (2 * gates))
-    return replace(runner.settings(cell), layers=(max(1, units),))
+def units_of_weights(runner: Runner, cell: str, weights: int) -> int:
+    """Return the units of a layer with that many weights, kernels and decoder together."""
+    gates, characters = GATES[cell], len(runner.corpus.words)
+    return _root(gates, (gates + 1) * characters, weights)
 
 
-def tuned(runner: Runner, settings: Settings) -> Settings:
-    """Return the settings with the learning rate that does best in a short run."""
+def units_of_macs(runner: Runner, cell: str, macs: int) -> int:
+    """Return the units of a layer with that many MACs a character: a row of the kernel, all else whole."""
+    gates, characters = GATES[cell], len(runner.corpus.words)
+    return _root(gates, gates + characters, macs)
+
+
+def _root(square: int, linear: int, value: int) -> int:
+    """Return the n, at least 1, for which ``square n**2 + linear n`` is nearest to a value."""
+    return max(1, round((math.sqrt(linear**2 + 4 * square * value) - linear) / (2 * square)))
+
+
+def tuned(runner: Runner, name: str, settings: Settings) -> Settings:
+    """Return the settings with the learning rate that does best in a short run, ``NAME-rate-RATE``."""
     short = replace(settings, epochs=max(1, settings.epochs // TUNING))
     tried = []
     for rate in RATES:
         with suppress(DivergedError):  # a rate that is too high has lost
-            name = f"characters-{settings.cell}-rate-{rate:g}-s0"
-            tried.append(runner.run(name, replace(short, learning_rate=rate, seed=0)))
+            tried.append(runner.run(f"{name}-rate-{rate:g}-s0", replace(short, learning_rate=rate, seed=0)))
     if not tried:
         raise TrainingError(f"a {settings.cell} of characters diverges at every learning rate of {RATES}; lower them")
     best = min(tried, key=lambda run: run.history[-1]["valid_loss"])
