@@ -14,7 +14,7 @@ from golden.lm.sources import Group, Work, product_law, work
 from golden.lm.steps import default_steps
 
 STREAMS = 16  #: runs into which the test text is cut: some tokens follow no state, the work of few
-LAW = ("dense", "weight_density", "activity", "product", "counted", "deviation")
+LAW = ("dense", "weight_density", "activity", "product", "counted", "deviation", "deviation_by_group")
 
 
 def work_of(runner: Runner, run: Run) -> Work:

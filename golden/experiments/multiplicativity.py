@@ -30,6 +30,7 @@ def run(runner: Runner) -> Result:
         "product, M": number("product", 3, 1e-6),
         "counted, M": number("counted", 3, 1e-6),
         "off, %": number("deviation", 1, 100),
+        "off by group, %": number("deviation_by_group", 1, 100),
         "r of each layer": lambda row: ", ".join(
             f"{each['mean']:.2f}" if each else "-" for each in row["correlations"]
         ),
@@ -38,6 +39,7 @@ def run(runner: Runner) -> Result:
         "worst": number("macs_worst", 3, 1e-6),
     }
     remarks = [
+        "Off by group: off the sum of the products of each group of sources, embedding and layers.",
         "MACs of the layers, in millions; the embedding's features count as active sources.",
         "r: correlation of a unit's activity with its weights, which are as many for all without pruning.",
     ]

@@ -61,7 +61,10 @@ class Work:
 
 
 def product_law(groups: list[Group]) -> dict[str, float]:
-    """Return MACs a token of groups together: dense, counted, by the product of their densities, and how far off."""
+    """Return MACs a token of groups together: dense, counted, by the product of their densities, and how far off.
+
+    ``deviation_by_group`` is how far the counted are off the sum of each group's own product.
+    """
     dense = sum(group.dense * len(group.fan_out) for group in groups)
     weights = sum(group.fan_out.sum() for group in groups) / dense
     activity = sum(group.dense * group.activity.sum() for group in groups) / dense
@@ -70,6 +73,7 @@ def product_law(groups: list[Group]) -> dict[str, float]:
     return {
         "dense": float(dense), "weight_density": float(weights), "activity": float(activity), "product": float(product),
         "counted": counted, "deviation": counted / product - 1,
+        "deviation_by_group": counted / sum(group.product for group in groups) - 1,
     }  # fmt: skip
 
 

@@ -65,4 +65,6 @@ def test_the_product_holds_where_activity_and_lists_are_independent():
     busy = Group("b", fan_out, fan_out / 50, 100)
     assert busy.correlation == pytest.approx(1) and busy.counted > 1.2 * busy.product
     assert product_law([busy])["deviation"] == pytest.approx(busy.counted / busy.product - 1)
+    both = product_law([group, Group("d", fan_out / 10, np.ones(4000), 100)])
+    assert both["deviation"] < -0.2 and both["deviation_by_group"] == pytest.approx(0, abs=0.02)
     assert Group("c", fan_out, np.ones(4000), 100).correlation is None
