@@ -58,3 +58,13 @@ def test_readmes_say_what_was_evaluated(name, aim):
         assert figures["macs"][kind]["times_fewer"] == figures["macs"][kind]["dense"] / figures["macs"][kind]["mean"]
     assert figures["command"].startswith("python -m golden.lm.evaluate ") and figures["corpus"] == "ptb"
     assert figures.get("words", figures.get("characters")) == {"ptb-small": 82_430, "ptb-char": 442_423}[name]
+
+
+def test_results_say_what_the_dense_twin_was_evaluated_to():
+    figures = json.loads((MODELS / "ptb-small" / "dense-evaluate.json").read_text())
+    text = (MODELS.parent / "docs" / "results.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| its dense twin, silent units passed over |")]
+    for value in (f"{figures['float']['perplexity']:.2f}", f"{figures['integer']['perplexity']:.2f}"):
+        assert value in row
+    for kind in ("recurrent layers", "embedding folded", "and decoder"):
+        assert f"{figures['macs'][kind]['mean'] / 1e6:.3f} M" in row
