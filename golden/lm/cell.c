@@ -1,12 +1,26 @@
 /* The pointwise part of an EGRU step and of its gradient; golden/lm/recurrence.py says what each array is.
  *
- * Arithmetic is float32. What products read or write is of the type factor.
+ * Arithmetic is float32. What products read or write is of the type factor. The macro SURROGATE names one of the shapes
+ * below; HARD_RESET is 1 or 0.
  */
 
 #include "factor.h"
 
 static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 static inline float hyperbolic_tangent(float x) { return 1.0f - 2.0f / (1.0f + exponential(2.0f * x)); }
+static inline float magnitude(float x) { return x < 0.0f ? -x : x; }
+
+/* Surrogate gradients of golden/surrogate.py, of height 1, at support * v. */
+#define PI 3.14159265f
+static inline float surrogate_triangle(float x) { return magnitude(x) < 1.0f ? 1.0f - magnitude(x) : 0.0f; }
+static inline float surrogate_rectangle(float x) { return magnitude(x) < 0.5f ? 1.0f : 0.0f; }
+static inline float surrogate_gaussian(float x) { return exponential(-PI * x * x); }
+static inline float surrogate_sigmoid(float x) { return 4.0f * sigmoid(4.0f * x) * sigmoid(-4.0f * x); }
+static inline float surrogate_arctangent(float x) { return 1.0f / (1.0f + PI * x * PI * x); }
+static inline float surrogate_fast_sigmoid(float x) {
+    float y = 1.0f / (1.0f + 2.0f * magnitude(x));
+    return y * y;
+}
 
 void egru_forward(int64_t batch, int64_t units, const float *restrict bias, const float *restrict threshold,
                   const factor *restrict a, const factor *restrict b, const float *restrict h, float *restrict c,
@@ -21,7 +35,7 @@ void egru_forward(int64_t batch, int64_t units, const float *restrict bias, cons
             float fires = value > threshold[j] ? 1.0f : 0.0f;
             c[j] = value;
             y_next[j] = store(fires * value);
-            h_next[j] = value - fires * threshold[j];
+            h_next[j] = value - fires * (HARD_RESET ? value : threshold[j]);
         }
 }
 
@@ -39,13 +53,12 @@ void egru_backward(int64_t batch, int64_t units, const float *restrict bias, con
             float g = hyperbolic_tangent(load(a[j]) + bias[j] + r * b_g);
             float v = c[j] - threshold[j];
             float fires = v > 0.0f ? 1.0f : 0.0f;
-            float triangle = 1.0f - support * (v < 0.0f ? -v : v);
+            float lost = HARD_RESET ? c[j] : threshold[j], dlost = -dh[j] * fires; /* what h loses by a fire */
             float dy_all = load(dy[j]) + load(dy_back[j]);
-            float dv = (dy_all * c[j] - dh[j] * threshold[j] + dfires[j]) * dampening *
-                       (triangle > 0.0f ? triangle : 0.0f);
-            float dc = dy_all * fires + dh[j] + dv;
+            float dv = (dy_all * c[j] - dh[j] * lost + dfires[j]) * dampening * SURROGATE(support * v);
+            float dc = dy_all * fires + dh[j] + dv + (HARD_RESET ? dlost : 0.0f);
             float dg = dc * (1.0f - z) * (1.0f - g * g);
-            dthreshold[j] -= dv + dh[j] * fires;
+            dthreshold[j] += (HARD_RESET ? 0.0f : dlost) - dv;
             d[j] = store(dg);
             d[H + j] = store(dc * (h[j] - g) * z * (1.0f - z));
             d[2 * H + j] = store(dg * b_g * r * (1.0f - r));

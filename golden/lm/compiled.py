@@ -19,16 +19,19 @@ from golden.lm.steps import ProductSteps, Window
 
 
 @functools.cache
-def library(dtype: torch.dtype) -> ctypes.CDLL:
+def library(dtype: torch.dtype, surrogate: str, hard_reset: bool) -> ctypes.CDLL:
     """Return the library for factors of products of this type, float32 or bfloat16, built if it is not there.
+
+    ``surrogate`` is one of :data:`golden.surrogate.SURROGATES`.
 
     Raises
     ------
     TrainingError
         If there is no compiler, or it fails.
     """
+    options = f"SURROGATE=surrogate_{surrogate.replace('-', '_')}", f"HARD_RESET={int(hard_reset)}"
     try:
-        loaded = build("cell.c", ("BFLOAT16",) if dtype == torch.bfloat16 else ())
+        loaded = build("cell.c", (*options, "BFLOAT16") if dtype == torch.bfloat16 else options)
     except CompilerError as error:
         raise TrainingError(f"{error}, or train with --steps torch") from None
     size, array, number = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
@@ -44,7 +47,6 @@ class CompiledSteps(ProductSteps):
     def __init__(self, window: Window) -> None:
         w = window
         super().__init__(window)
-        self.library = library(w.a.dtype)
         self.sparse, self.may_be_sparse = False, w.a.dtype == torch.float32
         self.weights, self.weights_back = SparseWeights(w.units, 3 * w.units), SparseWeights(3 * w.units, w.units)
 
@@ -88,8 +90,13 @@ class CompiledSteps(ProductSteps):
         return gradient(x.flatten(0, 1), d.flatten(0, 1))
 
     def cell(self, t: int) -> None:
-        self.library.egru_forward(*self.arguments[t])
+        self.library().egru_forward(*self.arguments[t])
 
     def cell_back(self, t: int) -> None:
         w = self.window
-        self.library.egru_backward(*self.arguments_back[t], w.dampening, w.support, *self.results_back[t])
+        self.library().egru_backward(*self.arguments_back[t], w.dampening, w.support, *self.results_back[t])
+
+    def library(self) -> ctypes.CDLL:
+        """Return the library for the options that the window has now."""
+        w = self.window
+        return library(w.a.dtype, w.surrogate, w.hard_reset)

@@ -19,7 +19,7 @@ from golden.surrogate import SURROGATES
 #: product by the library; fused is a Triton kernel that does
 #: both, unless they are float32; graph captures them on CUDA.
 STEPS = ("plain", "torch", "compiled", "triton", "fused", "torch-graph", "triton-graph", "fused-graph")
-VERSATILE = ("plain", "torch", "torch-graph")  #: those that know the hard reset and every surrogate gradient
+VERSATILE = ("plain", "torch", "compiled", "torch-graph")  #: with a hard reset and all surrogate gradients
 
 
 class Window:
@@ -194,8 +194,6 @@ def default_steps(device: torch.device, *, versatile: bool = False) -> str:
     """Return the fastest of :data:`STEPS`, or of :data:`VERSATILE`, that works here."""
     if device.type == "cuda":
         return "triton-graph" if importlib.util.find_spec("triton") and not versatile else "torch-graph"
-    if versatile:
-        return "torch"
     from golden.lm.native import available
 
     return "compiled" if available() else "torch"

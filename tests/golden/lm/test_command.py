@@ -100,10 +100,6 @@ def test_starts_from_weights(data, trained, tmp_path):
         (["--layers", "10,9"], "the last layer has 9 units and the embedding 8 features; a tied decoder needs as many"),
         (["--init", "none"], "cannot read weights from none (No such file); give files that training wrote"),
         (["--steps", "triton-graph"], "triton-graph steps need a CUDA device; choose torch or compiled"),
-        (
-            ["--hard-reset", "--steps", "compiled"],
-            "compiled steps know neither a hard reset nor other surrogate gradients",
-        ),
         (["--threads", "0"], "--threads is 0; it must be at least 1"),
         (["--device", "cuda"], "there is no CUDA device that this PyTorch can use; choose --device cpu"),
         (["--batch", "1000"], "a text of 534 tokens cannot be cut into 1000 runs; choose a smaller batch"),

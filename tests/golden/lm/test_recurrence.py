@@ -16,6 +16,7 @@ from golden.lm.native import available
 from golden.lm.program import Program
 from golden.lm.recurrence import Recurrence, StackOutput, padded
 from golden.lm.steps import Window
+from golden.surrogate import SURROGATES
 
 STEPS_COUNT, BATCH = 6, 3
 CUDA = torch.cuda.is_available()
@@ -107,6 +108,23 @@ def test_function_is_the_plain_layers(name, widths):
         torch.testing.assert_close(
             got_gradients[key], want, rtol=1e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
         )
+
+
+@pytest.mark.parametrize("name", those("torch", "compiled"))
+@pytest.mark.parametrize("hard_reset", [False, True])
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_resets_and_surrogate_gradients_are_those_of_the_plain_layers(name, hard_reset, surrogate):
+    layers = layers_of((33, 40, 20), surrogate=surrogate, hard_reset=hard_reset)
+    seen, gradients = outcome(layers, "plain")
+    got, got_gradients = outcome(layers, name)
+    torch.testing.assert_close(got, seen, rtol=1e-5, atol=3e-6)
+    for key, want in gradients.items():
+        torch.testing.assert_close(
+            got_gradients[key], want, rtol=1e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
+        )
+    layers = layers_of((33, 40, 20), surrogate="triangle" if surrogate == "gaussian" else "gaussian")
+    _, others = outcome(layers, "plain")
+    assert (others["0.kernel"] - gradients["0.kernel"]).norm() > 0.01 * gradients["0.kernel"].norm()
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
