@@ -35,6 +35,7 @@ SPREAD = 5  #: standard deviation of a varied window's length
 GRID = 10  #: varied lengths are multiples of this, so that few graphs are captured
 CALIBRATION = 4  #: windows of the validation text, the same in all processes, by which formats of weights are chosen
 MEASURE_BATCH = 64  #: runs into which a text is cut to validate
+TEST_WINDOW = 140  #: steps at least of a window of the test, whose one run makes small products
 
 
 def windows(steps: int, settings: Settings, epoch: int) -> list[int]:
@@ -228,12 +229,16 @@ class Trainer:
         self.step_count += 1
 
     def test(self) -> Record:
-        """Return what the model achieves on whole texts in float32: one run, every token predicted."""
+        """Return what the model achieves on whole texts in float32: one run, every token predicted.
+
+        A transformer, which sees no further back than its window, gets windows as in training; to others theirs make
+        no difference.
+        """
+        window = self.settings.bptt
+        window = window if self.settings.cell == "transformer" else max(window, TEST_WINDOW)
         self.model.choose(self.steps, torch.float32)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 has 10 bits
-            result = {
-                split: measure(self.model, *self._columns(split, 1), self.settings.bptt) for split in ("valid", "test")
-            }
+            result = {split: measure(self.model, *self._columns(split, 1), window) for split in ("valid", "test")}
         self.model.choose(self.steps, self.dtype)
         return result
 

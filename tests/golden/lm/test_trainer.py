@@ -6,6 +6,7 @@ import torch
 
 from golden.checkpoint import TrainingError
 from golden.lm.corpus import load_corpus
+from golden.lm.measure import measure
 from golden.lm.model import LanguageModel
 from golden.lm.settings import PRESETS, Settings, preset
 from golden.lm.steps import default_steps
@@ -216,6 +217,14 @@ def test_the_test_reads_the_whole_text_in_one_run(unbroken):
         model = unbroken.model.eval()
         want = model.loss(model(inputs).y, text).item()
     assert metrics["test"]["loss"] == pytest.approx(want, rel=1e-5)
+
+
+def test_the_test_of_a_transformer_has_the_windows_of_training(data):
+    trainer = a_trainer(data, replace(TINY, cell="transformer", layers=(16, 16)), steps="plain")
+    measured = trainer.test()["test"]["loss"]
+    want, got_by_one_window = (measure(trainer.model, *trainer._columns("test", 1), window) for window in (9, 1000))
+    assert measured == pytest.approx(want["loss"], rel=1e-6)
+    assert measured != pytest.approx(got_by_one_window["loss"], rel=1e-4)
 
 
 def test_weights_to_start_from_stay_pruned(unbroken, data):
