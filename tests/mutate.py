@@ -1,4 +1,4 @@
-"""Seed one bug at a time in a copy of the hardware and show that the tests of its stage fail.
+"""Seed one bug at a time in a copy of hardware and trainer and show that the tests of its stage fail.
 
     python -m tests.mutate
 
@@ -25,7 +25,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 BUGS = Path(__file__).with_name("mutants.toml")
-COPIED = ("formal", "golden", "hw", "sim", "tests", "pyproject.toml")
+COPIED = ("docs", "formal", "golden", "hw", "sim", "tests", "pyproject.toml")
 TESTS_FAILED = 1  #: exit status of pytest
 
 
@@ -42,7 +42,7 @@ class Mutant:
 
     @property
     def by(self) -> str:
-        return f"proof: {self.proof}" if self.proof else f"tests/hw/{self.tests}"
+        return f"proof: {self.proof}" if self.proof else self.tests
 
 
 def mutants() -> list[Mutant]:
@@ -62,13 +62,13 @@ def prove(copy: Path, name: str) -> subprocess.CompletedProcess[str]:
 
 def run(mutant: Mutant, copy: Path) -> str:
     """Apply a mutant to the copy, run its tests, undo it; return ``caught``, ``survived`` or what went wrong."""
-    path = copy / "hw" / mutant.file
+    path = copy / mutant.file
     original = path.read_text()
     if original.count(mutant.old) < 1:
         return "broken: the text to change is not there"
     path.write_text(original.replace(mutant.old, mutant.new))
     try:
-        done = prove(copy, mutant.proof) if mutant.proof else pytest(copy, *f"tests/hw/{mutant.tests}".split())
+        done = prove(copy, mutant.proof) if mutant.proof else pytest(copy, *mutant.tests.split())
     finally:
         path.write_text(original)
     if done.returncode == 0:
@@ -83,14 +83,14 @@ def run(mutant: Mutant, copy: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.mutate",
-        description="Seed one bug at a time in a copy of the hardware and run the tests of its stage.",
+        description="Seed one bug at a time in a copy of hardware and trainer and run the tests of its stage.",
         epilog="example: python -m tests.mutate --only accumulators",
     )
-    parser.add_argument("--only", default="", help="only bugs whose description contains this text")
+    parser.add_argument("--only", default="", help="only bugs whose description or file contains this text")
     arguments = parser.parse_args()
-    chosen = [mutant for mutant in mutants() if arguments.only in mutant.bug]
+    chosen = [mutant for mutant in mutants() if arguments.only in mutant.bug or arguments.only in mutant.file]
     if not chosen:
-        parser.error(f"no bug's description contains {arguments.only!r}")
+        parser.error(f"no bug's description or file contains {arguments.only!r}")
     console = Console()
     table = Table(box=box.MARKDOWN)
     for column in ("bug", "file", "caught by", "result"):
@@ -104,7 +104,7 @@ def main() -> None:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy / name)
-        files = sorted({f"tests/hw/{mutant.tests.split()[0]}" for mutant in chosen if mutant.tests})
+        files = sorted({mutant.tests.split()[0] for mutant in chosen if mutant.tests})
         if files and pytest(copy, *files).returncode:
             sys.exit("error: the tests fail without any bug; make them pass first")
         if any(prove(copy, name).returncode for name in sorted({mutant.proof for mutant in chosen} - {""})):
@@ -112,7 +112,7 @@ def main() -> None:
         for mutant in progress.track(chosen, description="bugs"):
             result = run(mutant, copy)
             survivors += result != "caught"
-            table.add_row(mutant.bug, f"hw/{mutant.file}", mutant.by, result)
+            table.add_row(mutant.bug, mutant.file, mutant.by, result)
             if result != "caught":
                 progress.console.print(f"{mutant.bug}: {result}")
     Console(width=200).print(table)

@@ -34,7 +34,7 @@ def test_tokens_are_the_words(data):
 def test_empty_lines_end_too(tmp_path):
     (tmp_path / "c").mkdir()
     for split in ("train", "valid", "test"):
-        (tmp_path / "c" / f"{split}.txt").write_text(" \n a b \n \n")
+        (tmp_path / "c" / f"{split}.txt").write_text(" \n a b \n\n")
     corpus = load_corpus("c", tmp_path)
     assert [corpus.words[token] for token in corpus.train] == ["<eos>", "a", "b", "<eos>", "<eos>"]
 

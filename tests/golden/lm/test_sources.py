@@ -68,3 +68,12 @@ def test_the_product_holds_where_activity_and_lists_are_independent():
     both = product_law([group, Group("d", fan_out / 10, np.ones(4000), 100)])
     assert both["deviation"] < -0.2 and both["deviation_by_group"] == pytest.approx(0, abs=0.02)
     assert Group("c", fan_out, np.ones(4000), 100).correlation is None
+
+
+def test_densities_of_groups_are_weighted_by_their_dense_weights():
+    wide, narrow = Group("a", np.full(3, 50.0), np.full(3, 0.1), 100), Group("b", np.full(20, 8.0), np.ones(20), 10)
+    law = product_law([wide, narrow])
+    assert law["dense"] == 500 and law["weight_density"] == pytest.approx(310 / 500)
+    assert law["activity"] == pytest.approx((3 * 100 * 0.1 + 20 * 10) / 500)
+    assert law["counted"] == pytest.approx(3 * 50 * 0.1 + 20 * 8)
+    assert law["product"] == pytest.approx(500 * law["weight_density"] * law["activity"])
