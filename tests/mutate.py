@@ -1,4 +1,4 @@
-"""Seed one bug at a time in a copy of hardware and trainer and show that the tests of its stage fail.
+"""Seed one bug at a time in a copy of the project and show that the tests of its stage fail.
 
     python -m tests.mutate
 
@@ -83,7 +83,7 @@ def run(mutant: Mutant, copy: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.mutate",
-        description="Seed one bug at a time in a copy of hardware and trainer and run the tests of its stage.",
+        description="Seed one bug at a time in a copy of the project and run the tests of its stage.",
         epilog="example: python -m tests.mutate --only accumulators",
     )
     parser.add_argument("--only", default="", help="only bugs whose description or file contains this text")
