@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.triggers import ClockCycles, RisingEdge, Timer
 from cocotbext.axi import (
     AxiLiteBus,
     AxiLiteMaster,
@@ -29,6 +29,7 @@ from tests.hw.bench import PERIOD
 
 REGISTERS = {register.name: register for register in registers()}
 STATE_FIRES = 1 << 16
+CYCLES_MAX = 2_000_000  #: of a test
 
 
 def signed32(bits: int) -> int:
@@ -53,6 +54,12 @@ class Packet:
     ending: bool
 
 
+async def _give_up() -> None:
+    """Fail the test if it goes on for too long: a top that never answers would stop it for ever."""
+    await Timer(CYCLES_MAX * PERIOD, "ns")
+    raise AssertionError(f"the test has not ended after {CYCLES_MAX:,} cycles")
+
+
 class Host:
     """Drive a top named ``dut``; ``await Host.start(dut)`` makes one, with the clock running and out of reset."""
 
@@ -73,6 +80,7 @@ class Host:
     async def start(cls, dut, *, stall: float = 0.0) -> Host:
         cocotb.start_soon(Clock(dut.aclk, PERIOD, "ns").start())
         dut.aresetn.value = 0
+        cocotb.start_soon(_give_up())
         host = cls(dut, stall=stall)
         await ClockCycles(dut.aclk, 3)
         dut.aresetn.value = 1
