@@ -16,8 +16,7 @@ from golden.lm.product import product
 from golden.surrogate import SURROGATES
 
 #: Who computes the steps: plain is the loop of golden.egru; torch, compiled (C) and triton do what is pointwise after a
-#: product by the library; fused is a Triton kernel that does
-#: both, unless they are float32; graph captures them on CUDA.
+#: product by the library; fused is a Triton kernel that does both, unless they are float32; graph is captured on CUDA.
 STEPS = ("plain", "torch", "compiled", "triton", "fused", "torch-graph", "triton-graph", "fused-graph")
 VERSATILE = ("plain", "torch", "compiled", "torch-graph")  #: with a hard reset and all surrogate gradients
 
