@@ -77,7 +77,8 @@ def run(mutant: Mutant, copy: Path) -> str:
         return f"broken: {done.stderr.splitlines()[-1]}" if "Traceback" in done.stderr else "caught"
     if done.returncode != TESTS_FAILED or "failed" not in done.stdout.splitlines()[-1]:
         return f"broken: pytest ended with {done.returncode}"
-    return "broken: it does not build" if "verilator failed" in done.stdout else "caught"
+    unbuilt = any(text in done.stdout for text in ("verilator failed", "gcc cannot build"))
+    return "broken: it does not build" if unbuilt else "caught"
 
 
 def main() -> None:

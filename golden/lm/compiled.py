@@ -90,13 +90,13 @@ class CompiledSteps(ProductSteps):
         return gradient(x.flatten(0, 1), d.flatten(0, 1))
 
     def cell(self, t: int) -> None:
-        self.library().egru_forward(*self.arguments[t])
+        self._library().egru_forward(*self.arguments[t])
 
     def cell_back(self, t: int) -> None:
         w = self.window
-        self.library().egru_backward(*self.arguments_back[t], w.dampening, w.support, *self.results_back[t])
+        self._library().egru_backward(*self.arguments_back[t], w.dampening, w.support, *self.results_back[t])
 
-    def library(self) -> ctypes.CDLL:
+    def _library(self) -> ctypes.CDLL:
         """Return the library for the options that the window has now."""
         w = self.window
         return library(w.a.dtype, w.surrogate, w.hard_reset)

@@ -175,9 +175,8 @@ def check_steps(name: str, device: torch.device, *, versatile: bool = False) -> 
     if device.type != "cuda" and (name.endswith("-graph") or name in ("triton", "fused")):
         raise TrainingError(f"{name} steps need a CUDA device; choose torch or compiled")
     if versatile and name not in VERSATILE:
-        raise TrainingError(
-            f"{name} steps know neither a hard reset nor other surrogate gradients; choose {' or '.join(VERSATILE)}"
-        )
+        others = " or ".join(each for each in VERSATILE if each != "compiled")  # this is CUDA
+        raise TrainingError(f"{name} steps know neither a hard reset nor other surrogate gradients; choose {others}")
     if name == "compiled" and device.type != "cpu":
         raise TrainingError("compiled steps are for cpu; choose torch or triton-graph")
 

@@ -88,8 +88,7 @@ def test_fast_steps_refuse_what_they_do_not_know(name):
     with pytest.raises(TrainingError) as error:
         check_steps(name, device, versatile=True)
     assert str(error.value) == (
-        f"{name} steps know neither a hard reset nor other surrogate gradients; "
-        "choose plain or torch or compiled or torch-graph"
+        f"{name} steps know neither a hard reset nor other surrogate gradients; choose plain or torch or torch-graph"
     )
     assert default_steps(device, versatile=True) in VERSATILE and default_steps(CPU, versatile=True) in VERSATILE
 
