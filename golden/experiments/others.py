@@ -15,7 +15,7 @@ HELP = "a thresholded LSTM and a small transformer, both pruned: activity, produ
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "EGRU": ("egru", {}),
-    **{f"LSTM, |y| > {value:g}": ("lstm", {"output_threshold": value}) for value in (0.0, 0.05, 0.1, 0.2)},
+    **{f"LSTM, |y| > {value:g}": ("lstm", {"output_threshold": value}) for value in (0.0, 0.1, 0.2)},
     **{f"transformer, |x| > {value:g}": ("transformer", {"output_threshold": value}) for value in (0.0, 0.3, 0.6)},
 }
 
