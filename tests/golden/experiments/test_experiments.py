@@ -23,7 +23,7 @@ def fewer_networks(monkeypatch):
     monkeypatch.setattr(characters, "RATES", (0.002, 0.008))
     monkeypatch.setattr(last_layer, "PENALTIES", (0.0, 1.0))
     monkeypatch.setattr(last_layer, "SHARES", (0.5,))
-    names = ("EGRU", "LSTM, |y| > 0", "LSTM, |y| > 0.05", "transformer, |x| > 0.3")
+    names = ("EGRU", "LSTM, |y| > 0", "LSTM, |y| > 0.1", "transformer, |x| > 0.3")
     monkeypatch.setattr(others, "NETWORKS", {name: others.NETWORKS[name] for name in names})
 
 
@@ -114,7 +114,7 @@ def test_parts_of_the_energy_make_the_whole(done):
 def test_thresholds_silence_an_lstm_and_a_transformer(done):
     rows = {row["network"]: row for row in done("others", 1)["rows"]}
     assert rows["LSTM, |y| > 0"]["activity"]["mean"] == pytest.approx(1)
-    assert rows["LSTM, |y| > 0.05"]["activity"]["mean"] < 0.9
+    assert rows["LSTM, |y| > 0.1"]["activity"]["mean"] < 0.9
     assert rows["transformer, |x| > 0.3"]["activity"]["mean"] < 0.9
     assert [group["sources"] for group in rows["transformer, |x| > 0.3"]["groups"]][:4] == [
         f"layer 0, {name}" for name in ("attend", "project", "expand", "contract")
