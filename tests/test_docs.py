@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/*/*.md")])
 FENCED = re.compile(r"^( *)```\w*\n(.*?)^ *```", re.M | re.S)
-INDENTED = re.compile(r"^ {4}(\S.*)$", re.M)
+INDENTED = re.compile(r"(?:^ {4}.*\n)+", re.M)
 OURS = ("golden", "hw", "sim", "firmware", "formal", "tests")
 
 
